@@ -1,0 +1,122 @@
+"""How batches stand, read from their files and locks.
+
+Kept apart from the verbs: `batchq status` must be instant, so this module loads no engine and no persist-queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from batchq.app.times import iso
+from batchq.errors import BatchqError
+from batchq.model import ACTIVE, ENDED, HALTED, INTERRUPTED, PAUSED, QUEUED, BatchSpec, Tally
+from batchq.store.home import BatchFolder, Home
+from batchq.store.reading import ErrorGroup, reading
+
+GROUPS_SHOWN: Final = 5
+RESUMABLE: Final = frozenset({QUEUED, INTERRUPTED, PAUSED, HALTED})
+"""States that `batchq resume` leaves."""
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """How a batch stands.
+
+    Attributes:
+        state: a stored state, or ``interrupted``: it should run, but no process supervises it.
+        holder: the process that supervises it, in words; None while none does.
+        created_at: seconds since 1970, as are `started_at` and `ended_at`.
+        input_done: the input is stored to its end, so that ``tally.items`` is the total.
+        rate: outcomes per second over the last minute; None while nothing was recorded in it.
+        remaining_seconds: at that rate; None where it cannot be told.
+        groups: the most frequent kinds of failure.
+    """
+
+    batch_id: str
+    state: str
+    reason: str | None
+    holder: str | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    input_done: bool
+    tally: Tally
+    spec: BatchSpec
+    rate: float | None
+    remaining_seconds: float | None
+    groups: tuple[ErrorGroup, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON shows it: times in ISO 8601, UTC; the rate in items per second."""
+        tally = self.tally
+        return {
+            "batch_id": self.batch_id,
+            "state": self.state,
+            "reason": self.reason,
+            "holder": self.holder,
+            "total_items": tally.items,
+            "input_done": self.input_done,
+            "processed_items": tally.done,
+            "success_count": tally.success,
+            "failure_count": tally.failed,
+            "attempts": tally.attempts,
+            "retries": tally.retries,
+            "recovered": tally.recovered,
+            "interruptions": tally.interruptions,
+            "items_per_second": None if self.rate is None else round(self.rate, 3),
+            "remaining_seconds": None if self.remaining_seconds is None else round(self.remaining_seconds, 1),
+            "created_at": iso(self.created_at),
+            "started_at": iso(self.started_at),
+            "completed_at": iso(self.ended_at),
+            "failure_groups": [
+                {"error_type": group.error_type, "error": group.message, "failed": group.failed}
+                for group in self.groups
+            ],
+            "spec": asdict(self.spec),
+        }
+
+
+def status(home: Home, batch_id: str) -> BatchStatus:
+    """How one batch stands; raises `BatchNotFound` or `StoreError`."""
+    return status_of(home.find(batch_id))
+
+
+def list_batches(home: Home) -> Iterator[BatchStatus | BatchqError]:
+    """How each batch stands, and an error in the place of one that cannot be read: it harms no other."""
+    for batch_id in home.batch_ids():
+        try:
+            yield status(home, batch_id)
+        except BatchqError as error:
+            yield error
+
+
+def status_of(folder: BatchFolder) -> BatchStatus:
+    """How the batch in `folder` stands."""
+    lock = folder.lock
+    # The lock first: a supervisor that leaves between the two reads has then written the state before.
+    held = lock.is_held()
+    holder = str(lock.holder() or "a process unknown") if held else None
+    with reading(folder.database) as reader:
+        row = reader.row()
+        tally = reader.tally()
+        rate = reader.rate(time.time()) if held else None
+        groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
+    left = tally.items - tally.done
+    return BatchStatus(
+        batch_id=row.batch_id,
+        state=INTERRUPTED if row.state in ACTIVE and not held else row.state,
+        reason=row.reason,
+        holder=holder if row.state not in ENDED else None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        input_done=row.input_done,
+        tally=tally,
+        spec=row.spec,
+        rate=rate,
+        remaining_seconds=left / rate if rate and row.input_done else None,
+        groups=tuple(group for group in groups if group.failed),
+    )

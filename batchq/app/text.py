@@ -1,0 +1,226 @@
+"""Reports, status and progress in words, for people: short lines, aligned, with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from batchq.app.render import shorten
+from batchq.app.report import BatchReport
+from batchq.app.status import RESUMABLE, BatchStatus
+from batchq.app.times import count, duration, rate
+from batchq.errors import BatchqError
+from batchq.model import COMPLETED, Tally
+
+GROUPS: Final = 5
+EXAMPLES: Final = 3
+WIDTH: Final = 72
+"""An error's message is cut there: with its count and examples it still fits most terminals."""
+
+Command = Callable[..., str]
+"""Makes the command line to recommend from its words, with --home where it is needed."""
+
+
+def plain_command(*words: str) -> str:
+    """A command to recommend, where no --home is needed.
+
+    Example:
+        >>> plain_command("resume", "b1")
+        'batchq resume b1'
+    """
+    return " ".join(["batchq", *words])
+
+
+def report_text(report: BatchReport, command: Command = plain_command) -> str:
+    """The report for people: what happened, how fast, what failed and why, what to do next."""
+    lines = [("items", items_line(report))]
+    if report.processed_items:
+        lines += [("time", _time_line(report)), ("handler", _handler_line(report))]
+    lines += [("attempts", _attempts_line(report))] if report.attempts else []
+    lines += [("reason", shorten(report.reason, 400))] if report.reason else []
+    lines += [("started", report.started_at[:19] + " UTC")]
+    text = _aligned(f"{report.batch_id}: {report.state}", lines)
+    failed = [group for group in report.failure_groups if group["failed"]]
+    text += "".join(_failure_lines(failed))
+    advice = _advice(report.batch_id, report.state, report.failure_count, report.processed_items, command)
+    return text + (f"\nNext: {advice}\n" if advice else "")
+
+
+def items_line(report: BatchReport) -> str:
+    """How many items there were and what became of them.
+
+    Example:
+        120: 117 succeeded, 3 failed (97.5% success)
+    """
+    if not report.total_items:
+        return "0 items"
+    parts = [f"{report.success_count:,} succeeded", f"{report.failure_count:,} failed"]
+    left = report.total_items - report.processed_items
+    if left:
+        parts.append(f"{left:,} to do")
+    share = f" ({_percent(report.success_rate)} success)" if report.success_rate is not None else ""
+    return f"{report.total_items:,}: {', '.join(parts)}{share}"
+
+
+def status_text(status: BatchStatus, command: Command = plain_command) -> str:
+    """One batch in a few aligned lines."""
+    lines = [("items", progress_words(status.tally, status.input_done))]
+    if status.rate:
+        left = "" if status.remaining_seconds is None else f", {duration(status.remaining_seconds)} left"
+        lines.append(("rate", rate(status.rate) + left))
+    if status.reason:
+        lines.append(("reason", shorten(status.reason, 400)))
+    if status.holder:
+        lines.append(("run by", status.holder))
+    lines.append(("input", f"{shorten(status.spec.source.name)}, {_at_a_time(status)}"))
+    lines.append(("started", _local(status.started_at or status.created_at)))
+    if status.ended_at:
+        lines.append(("ended", _local(status.ended_at)))
+    text = _aligned(f"{status.batch_id}: {status.state}", lines)
+    text += "".join(
+        _failure_lines([{"failed": g.failed, "error_type": g.error_type, "error": g.message} for g in status.groups])
+    )
+    advice = _advice(status.batch_id, status.state, status.tally.failed, status.tally.done, command)
+    return text + (f"\nNext: {advice}\n" if advice else "")
+
+
+def status_table(batches: Iterable[BatchStatus]) -> str:
+    """A line a batch."""
+    rows = [("BATCH", "STATE", "DONE", "FAILED", "RATE", "LEFT", "STARTED")]
+    for status in batches:
+        tally = status.tally
+        total = f"{tally.items:,}" if status.input_done else f"{tally.items:,}+"
+        rows.append(
+            (
+                status.batch_id,
+                status.state,
+                f"{tally.done:,}/{total}",
+                f"{tally.failed:,}",
+                rate(status.rate) if status.rate else "",
+                "" if status.remaining_seconds is None else duration(status.remaining_seconds),
+                _local(status.started_at or status.created_at),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    right = {2, 3}
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def progress_words(tally: Tally, input_done: bool) -> str:
+    """How far a batch is, in words; the total has a plus while the input is still being read.
+
+    Example:
+        >>> progress_words(Tally(items=120, success=35, failed=2, retries=5), True)
+        '37 of 120 done (31%), 2 failed, 5 retried'
+        >>> progress_words(Tally(), True)
+        '0 items'
+    """
+    if input_done and not tally.items:
+        return "0 items"
+    words = f"{tally.done:,} of {tally.items:,}"
+    # Rounded down: 100% is said only of what is done.
+    words += f" done ({100 * tally.done // tally.items}%)" if input_done else "+ done (input still being read)"
+    if tally.failed:
+        words += f", {tally.failed:,} failed"
+    if tally.retries:
+        words += f", {tally.retries:,} retried"
+    return words
+
+
+def interrupted_line(batch_id: str, tally: Tally, input_done: bool, command: Command) -> str:
+    """What is said after Ctrl-C: nothing is lost, and how to go on."""
+    total = f"{tally.items:,}" if input_done else f"{tally.items:,}+"
+    return f"interrupted; {tally.done:,} of {total} done. Go on with: {command('resume', batch_id)}"
+
+
+def error_words(error: BatchqError) -> str:
+    """An error on one line."""
+    return shorten(str(error), 1000)
+
+
+def _aligned(title: str, lines: Sequence[tuple[str, str]]) -> str:
+    return "".join([f"{title}\n", *(f"  {name:<9} {value}\n" for name, value in lines)])
+
+
+def _time_line(report: BatchReport) -> str:
+    words = duration(report.total_duration)
+    if report.paused_time >= 1:
+        words += f" at work, {duration(report.paused_time)} paused or dead"
+    if report.items_per_second:
+        words += f", {rate(report.items_per_second)}"
+    if report.speedup and report.speedup >= 1.05:
+        words += f", {report.speedup:.1f} times as fast as one by one"
+    return words
+
+
+def _handler_line(report: BatchReport) -> str:
+    words = f"{duration(report.avg_processing_time)} an item on average"
+    if report.latency_p50 is not None and report.latency_p95 is not None and report.latency_p99 is not None:
+        words += f"; half within {duration(report.latency_p50)}, 95% within {duration(report.latency_p95)}"
+        words += f", 99% within {duration(report.latency_p99)}"
+    return words
+
+
+def _attempts_line(report: BatchReport) -> str:
+    words = f"{report.attempts:,}"
+    if report.retries:
+        words += f", {count(report.retries, 'retry', 'retries')}"
+        words += f"; {count(report.recovered, 'item')} succeeded after failing at first"
+    if report.interruptions:
+        words += f"; {count(report.interruptions, 'run')} cut short by a crash and run again"
+    return words
+
+
+def _failure_lines(groups: Sequence[dict[str, Any]]) -> Iterable[str]:
+    if not groups:
+        return
+    yield "\nFailures\n"
+    width = len(f"{groups[0]['failed']:,}")
+    for group in groups[:GROUPS]:
+        message = shorten(f"{group['error_type']}: {group['error']}", WIDTH)
+        examples = ", ".join(shorten(str(example), 40) for example in group.get("examples", ())[:EXAMPLES])
+        more = ", …" if group["failed"] > EXAMPLES and examples else ""
+        yield (f"  {group['failed']:>{width},}  {message}" + (f"  ({examples}{more})" if examples else "") + "\n")
+    others = groups[GROUPS:]
+    if others:
+        items = sum(group["failed"] for group in others)
+        yield f"  {items:>{width},}  of {count(len(others), 'other kind')}\n"
+
+
+def _advice(batch_id: str, state: str, failed: int, done: int, command: Command) -> str:
+    if state in RESUMABLE:
+        return command("resume", batch_id)
+    if state == COMPLETED and failed:
+        return command("results", batch_id, "--only", "failed")
+    return command("results", batch_id) if state == COMPLETED and done else ""
+
+
+def _percent(share: float | None) -> str:
+    """Cut to a tenth rather than rounded: 100% is said only where nothing failed."""
+    return "-" if share is None else f"{int(share * 1000) / 10:g}%"
+
+
+def _at_a_time(status: BatchStatus) -> str:
+    return at_a_time(status.spec.concurrency, status.spec.workers)
+
+
+def at_a_time(concurrency: int, workers: int) -> str:
+    """The limit that really holds, in the whole batch.
+
+    Example:
+        >>> at_a_time(5, 2)
+        '5 at a time in 2 workers'
+    """
+    return f"{concurrency:,} at a time in {count(workers, 'worker')}"
+
+
+def _local(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

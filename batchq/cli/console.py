@@ -1,0 +1,201 @@
+"""What all commands share: the options that stand anywhere, output, errors in one line, exit codes.
+
+At the top this module, like all of ``cli``, imports click, ``batchq.config`` and ``batchq.errors`` only.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from batchq.errors import BatchqError
+
+if TYPE_CHECKING:
+    from batchq.store.home import Home
+
+FAULT: Final = 70
+DISK: Final = 74
+BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Console:
+    """Where a command writes, and what the options say that may stand before or after the verb.
+
+    Attributes:
+        as_json: ``--json``.
+        quiet: ``-q``.
+        log: where a traceback goes: the batch's log, once there is a batch; None for a file of its own.
+        died_of: number of the signal that this process is to die of, once everything is in order.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.quiet = False
+        self.log: Path | None = None
+        self.died_of: int | None = None
+        self._home: str | None = None
+        self._home_named = False
+
+    def home(self) -> Home:
+        """The home of this command: --home, else $BATCHQ_HOME, else the user's state folder."""
+        from batchq.store.home import Home, default_home
+
+        return Home(Path(self._home).expanduser().absolute() if self._home else default_home())
+
+    def set_home(self, path: str, named: bool) -> None:
+        """Take note of --home (`named`) or $BATCHQ_HOME."""
+        self._home = path
+        self._home_named = named
+
+    def command(self, *words: str) -> str:
+        """A command to recommend: with --home, where this one needed it."""
+        home = ["--home", self._home] if self._home and self._home_named else []
+        return shlex.join(["batchq", *words, *home])
+
+    def say(self, text: str) -> None:
+        """A message on stderr, not with -q."""
+        if not self.quiet:
+            complain(text)
+
+    def write(self, pieces: Iterable[str]) -> None:
+        """Data on stdout, in UTF-8 unless it is a terminal; a reader that has left (`| head`) ends the command."""
+        stream = sys.stdout
+        if not stream.isatty():
+            # Half a surrogate pair becomes \udXXX, which in JSON is the right way to write it.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+        try:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise click.exceptions.Exit(BROKEN_PIPE) from None
+
+    def write_json(self, value: dict[str, Any]) -> None:
+        """One JSON object on stdout, with the version of batchq's JSON in front."""
+        from batchq.app.render import SCHEMA, json_text
+
+        self.write([json_text({"schema": SCHEMA, **value})])
+
+
+def common_options(command: F) -> F:
+    """The options that may stand before or after the verb; a command finds them in its `Console`."""
+    for option in (
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_take,
+            help="No progress, no report; errors only.",
+        ),
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            expose_value=False,
+            callback=_take,
+            help='Print JSON ("schema": 1).',
+        ),
+        click.option(
+            "--home",
+            metavar="FOLDER",
+            expose_value=False,
+            callback=_take,
+            envvar="BATCHQ_HOME",
+            show_envvar=True,
+            help="Where the batches are.  [default: your state folder, on Linux ~/.local/state/batchq]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def complain(text: str, hint: str = "") -> None:
+    """``batchq: text`` on stderr, and the hint on a line of its own."""
+    try:
+        sys.stderr.write(f"batchq: {one_line(text)}\n" + (f"  {one_line(hint)}\n" if hint else ""))
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody listens; the exit code still tells
+
+
+def one_line(text: str) -> str:
+    """`text` without line ends and control characters, which could forge or hide output on a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def run_command(group: click.Group, arguments: list[str] | None) -> int:
+    """Run `group` and answer with the exit code; errors are told in one line, without a traceback."""
+    console = Console()
+    try:
+        code = group.main(arguments, "batchq", standalone_mode=False, obj=console)
+        sys.stdout.flush()
+    except BatchqError as error:
+        complain(str(error) or type(error).__name__, error.hint)
+        return error.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "batchq"
+        complain(error.format_message(), f"`{path} --help` explains it.")
+        return error.exit_code
+    except click.ClickException as error:
+        complain(error.format_message())
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        console.died_of = signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE
+    except OSError as error:
+        complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return DISK
+    except Exception as error:
+        complain(
+            f"a fault of batchq: {type(error).__name__}: {error}",
+            f"The traceback is in {_keep(console.log)}.",
+        )
+        return FAULT
+    if console.died_of is not None:
+        # A shell loop around us goes on unless we die of the very signal.
+        signal.signal(console.died_of, signal.SIG_DFL)
+        os.kill(os.getpid(), console.died_of)
+    return code if isinstance(code, int) else 0
+
+
+def _take(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    console = context.ensure_object(Console)
+    if not value:
+        return
+    if parameter.name == "home":
+        source = context.get_parameter_source("home")
+        named = source is click.core.ParameterSource.COMMANDLINE
+        if named or context.parent is None:  # after the verb only what is really there
+            console.set_home(value, named)
+    else:
+        setattr(console, str(parameter.name), True)
+
+
+def _keep(log: Path | None) -> Path:
+    """Write the traceback of the exception at hand into `log`, or a new file; returns which."""
+    import tempfile
+    import traceback
+
+    try:
+        if log is None:
+            descriptor, name = tempfile.mkstemp(prefix="batchq-", suffix=".log")
+            os.close(descriptor)
+            log = Path(name)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        traceback.print_exc()
+    return log or Path("stderr")

@@ -1,0 +1,149 @@
+"""The verbs that only read: ``status``, ``results``, ``report`` and ``log``. They load no engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from batchq.cli.console import Console, common_options, complain
+
+_RAW_HELP = "CSV: leave texts that a spreadsheet would run as a formula as they are."
+
+
+@click.command()
+@click.argument("batch_id", metavar="[ID]", required=False)
+@common_options
+@click.pass_obj
+def status(console: Console, /, batch_id: str | None) -> int:
+    """How a batch stands, or all of them: how far, how fast, what fails and why.
+
+    \b
+      batchq status
+      batchq status batch-20261125-001 --json
+    """
+    from batchq.app import status as standing
+    from batchq.app.text import status_table, status_text
+
+    home = console.home()
+    if batch_id is not None:
+        one = standing.status(home, batch_id)
+        if console.as_json:
+            console.write_json(one.to_dict())
+        else:
+            console.write([status_text(one, console.command)])
+        return 0
+    found = list(standing.list_batches(home))
+    batches = sorted((each for each in found if isinstance(each, standing.BatchStatus)), key=lambda b: b.created_at)
+    errors = [each for each in found if not isinstance(each, standing.BatchStatus)]
+    if console.as_json:
+        listed = [each.to_dict() for each in batches]
+        console.write_json({"home": str(home.path), "batches": listed, "errors": [str(error) for error in errors]})
+    elif batches:
+        console.write([status_table(batches)])
+    for error in errors:
+        complain(str(error), error.hint)
+    if not found:
+        console.say(f"no batches in {home.path}")
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--only", type=click.Choice(["failed", "success"]), help="Leave the others out.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="Form of a row.",
+)
+@click.option("--with-input", is_flag=True, help="Add the item itself to each row.")
+@click.option("--raw", is_flag=True, help=_RAW_HELP)
+@common_options
+@click.pass_obj
+def results(console: Console, /, batch_id: str, only: str | None, form: str, with_input: bool, raw: bool) -> int:
+    """The outcome of each item, one a line, in the order of the input; also while the batch runs.
+
+    A line has seq, id, line (of the input), status, result or error_type and error, attempts, and duration in
+    seconds.
+
+    \b
+      batchq results batch-20261125-001 > titles.jsonl
+      batchq results batch-20261125-001 --only failed | jq -r .error
+    """
+    from batchq.app.render import results_csv, results_jsonl
+    from batchq.store.reading import reading
+
+    with reading(console.home().find(batch_id).database) as reader:
+        rows = reader.results(only, with_input)
+        as_csv = form == "csv" and not console.as_json
+        console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows))
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
+    show_default=True,
+    help="json: one object; csv: one row per item.",
+)
+@click.option("--raw", is_flag=True, help=_RAW_HELP)
+@common_options
+@click.pass_obj
+def report(console: Console, /, batch_id: str, form: str, raw: bool) -> int:
+    """What came of a batch: counts, times, what failed and why.
+
+    \b
+      batchq report batch-20261125-001
+      batchq report batch-20261125-001 --format csv > report.csv
+    """
+    from batchq.app.render import report_csv, report_json
+    from batchq.app.report import build_report
+    from batchq.app.text import report_text
+    from batchq.store.reading import reading
+
+    folder = console.home().find(batch_id)
+    if form == "csv" and not console.as_json:
+        with reading(folder.database) as reader:
+            console.write(report_csv(reader.results(), raw))
+        return 0
+    made = build_report(folder)
+    as_json = form == "json" or console.as_json
+    console.write(report_json(made) if as_json else [report_text(made, console.command)])
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="The last N lines only.")
+@common_options
+@click.pass_obj
+def log(console: Console, /, batch_id: str, lines: int | None) -> int:
+    """What the supervisor, the workers and the handlers had to say, prints included.
+
+    \b
+      batchq log batch-20261125-001 -n 20
+    """
+    path = console.home().find(batch_id).log
+    said = _lines(path) if lines is None else iter(deque(_lines(path), lines))
+    if console.as_json:
+        console.write_json({"batch_id": batch_id, "lines": [line.rstrip("\n") for line in said]})
+    else:
+        console.write(said)
+    return 0
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            yield from file
+    except FileNotFoundError:
+        return

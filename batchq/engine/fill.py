@@ -1,0 +1,154 @@
+"""Reads the input into the store while workers already run: one thread of the supervisor, small transactions."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from batchq.engine.failures import plain_failure
+from batchq.errors import BatchqError
+from batchq.inputs import Reader, open_reader
+from batchq.model import BatchRow, Failure, Record
+from batchq.store.batch import Filler
+from batchq.store.home import BatchFolder
+
+FILL_ITEMS: Final = 2000
+FILL_BYTES: Final = 8 * 1024 * 1024
+FILL_SECONDS: Final = 0.1
+"""A fill transaction ends at whichever of the three is first: it holds the write lock for some 10 ms."""
+STDIN: Final = "-"
+
+log = logging.getLogger(__name__)
+
+
+class Fill:
+    """Fills the store of one batch from its input.
+
+    Args:
+        folder: the batch.
+        row: the batch's row, with the position to go on from.
+        digest: hash over the part of the input that was read before it.
+        reader: the input, where it is open already.
+        verify: check that the part read earlier is still the same.
+        wake: called after each transaction, and at the end.
+    """
+
+    def __init__(
+        self,
+        folder: BatchFolder,
+        row: BatchRow,
+        digest: str,
+        reader: Reader | None,
+        verify: bool,
+        wake: Callable[[], None],
+    ) -> None:
+        self._folder = folder
+        self._row = row
+        self._digest = digest
+        self._reader = reader
+        self._verify = verify
+        self._wake = wake
+        self._stop = threading.Event()
+        self.done = False
+        """The input is stored to its end."""
+        self.error: BatchqError | None = None
+        """Why it cannot be read or stored any further."""
+        self._thread = threading.Thread(target=self._run, name="batchq-fill", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop reading; what has been read so far is stored."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._fill()
+        except BatchqError as error:
+            self.error = error
+        except Exception as error:  # a fault of ours must end the batch, not this thread alone
+            log.exception("reading the input failed")
+            self.error = BatchqError(f"reading the input failed: {type(error).__name__}: {error}")
+        self._wake()
+
+    def _fill(self) -> None:
+        row = self._row
+        spec = row.spec
+        source = spec.source
+        reader = self._reader or open_reader(source, row.position, self._digest, verify=self._verify)
+        filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
+        name = source.name
+        # A pipe may be silent for hours with half a group read: a thread of its own reads it.
+        records = _read_aside(reader) if source.path == STDIN else reader
+        try:
+            for group in _groups(records, self._stop):
+                filler.store(group, reader.digest() if source.path != STDIN else "", lambda e: _failure(e, name))
+                self._wake()
+                if self._stop.is_set():
+                    return
+            self.done = not self._stop.is_set()
+        finally:
+            filler.close()
+            reader.close()
+
+
+def _groups(records: Iterator[Record | None], stop: threading.Event) -> Iterator[list[Record]]:
+    """Records in groups that make one transaction each; None says that nothing has come for a while."""
+    group: list[Record] = []
+    size = 0
+    deadline = 0.0
+    for count, record in enumerate(records):
+        if record is not None:
+            if not group:
+                deadline = time.monotonic() + FILL_SECONDS
+            group.append(record)
+            size += len(record.payload)
+        if group and (len(group) >= FILL_ITEMS or size >= FILL_BYTES or _is_late(count, record, deadline)):
+            yield group
+            group, size = [], 0
+        if stop.is_set():
+            break
+    if group:
+        yield group
+
+
+def _is_late(count: int, record: Record | None, deadline: float) -> bool:
+    # The clock is asked at every 32nd record: asking costs a tenth of reading one.
+    return (record is None or count % 32 == 0) and time.monotonic() >= deadline
+
+
+def _read_aside(reader: Reader) -> Iterator[Record | None]:
+    """What `reader` yields, and None whenever it has yielded nothing for `FILL_SECONDS`."""
+    found: queue.Queue[Record | BaseException | None] = queue.Queue(FILL_ITEMS)
+
+    def read() -> None:
+        try:
+            for record in reader:
+                found.put(record)
+            found.put(StopIteration())
+        except BaseException as error:  # carried to the thread that stores
+            found.put(error)
+
+    threading.Thread(target=read, name="batchq-read", daemon=True).start()
+    while True:
+        try:
+            record = found.get(timeout=FILL_SECONDS)
+        except queue.Empty:
+            yield None
+            continue
+        if isinstance(record, StopIteration):
+            return
+        if isinstance(record, BaseException):
+            raise record
+        yield record
+
+
+def _failure(reason: str, name: str) -> Failure:
+    return plain_failure("InvalidInput", reason, reason.removeprefix(name))

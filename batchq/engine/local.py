@@ -1,0 +1,162 @@
+"""Worker processes on this machine: one executor of one process per worker.
+
+When a process of a ProcessPoolExecutor dies, CPython ends all others of that pool and the pool is unusable; with a
+pool for each process a crash hits nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Final, Protocol
+
+from batchq.engine.worker import WorkerReport, WorkerSpec, prepare, work
+
+_SPAWN: Final = multiprocessing.get_context("spawn")
+_STARTING: Final = threading.Lock()
+
+
+class WorkerHandle(Protocol):
+    """A worker that was started, as the supervisor sees it."""
+
+    spec: WorkerSpec
+
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+
+    def report(self) -> WorkerReport | None:
+        """How it left; None when it died without a word."""
+
+    def how_it_died(self) -> str:
+        """For people: the signal or the exit status."""
+
+    def kill(self) -> None:
+        """End it at once, with the children of its handlers."""
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end of its process; whether it came."""
+
+
+class Engine(Protocol):
+    """What runs chunks."""
+
+    def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> WorkerHandle:
+        """Start a worker; `wake` is called, from any thread, when it has ended."""
+
+    def close(self) -> None:
+        """Let go of everything; workers that still live see the supervisor as dead."""
+
+
+class LocalEngine:
+    """Runs workers as processes of this machine."""
+
+    def __init__(self) -> None:
+        # Only this process holds the write end, so its end, whatever the cause, closes the pipe.
+        self._parent, self._alive = _SPAWN.Pipe(duplex=False)
+
+    def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> LocalWorker:
+        """Start a worker process; returns before it has imported anything."""
+        executor = ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=prepare, initargs=(self._parent,))
+        with _STARTING, _hidden_main(), _blocked_signals():
+            future = executor.submit(work, spec)
+            process = next(iter(executor._processes.values()))  # no public way leads to its exit code
+        future.add_done_callback(lambda _: wake())
+        return LocalWorker(spec, executor, future, process)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        self._alive.close()
+        self._parent.close()
+
+
+class LocalWorker:
+    """A worker process, and the executor that is its alone."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        executor: ProcessPoolExecutor,
+        future: Future[WorkerReport],
+        process: BaseProcess,
+    ) -> None:
+        self.spec = spec
+        self._executor = executor
+        self._future = future
+        self._process = process
+
+    def is_done(self) -> bool:
+        """Whether it has ended, or is about to after its report."""
+        return self._future.done()
+
+    def report(self) -> WorkerReport | None:
+        """How it left; None when it died without a word."""
+        try:
+            return self._future.result(timeout=0)
+        except BrokenProcessPool:
+            return None
+
+    def how_it_died(self) -> str:
+        """The signal by name, or the exit status."""
+        # The executor's own thread reaps it as well; until that is done, nobody has the code.
+        deadline = time.monotonic() + 1.0
+        while (code := self._process.exitcode) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if code is None:
+            return "cause unknown"
+        if code >= 0:
+            return f"exit status {code}"
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+        return f"signal {-code}"
+
+    def kill(self) -> None:
+        """SIGKILL to its whole group, which a handler's own children belong to."""
+        pid = self._process.pid
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid is not None and self._process.is_alive():
+                os.killpg(pid, signal.SIGKILL)
+        self._process.kill()
+
+    def join(self, seconds: float) -> bool:
+        """Let the process end, and wait for it up to `seconds`."""
+        self._executor.shutdown(wait=False)
+        self._process.join(seconds)
+        return not self._process.is_alive()
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Start a child that does not import the program's main module again.
+
+    Spawn would: a script without a main guard would then start itself for ever, and the command line would load
+    click in every worker.  A handler that lives there reaches the worker by its TARGET, or by value.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """A child inherits the mask, so that Ctrl-C cannot hit it before it has said how to treat that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,60 @@
+"""Where workers write: everything that they and their handlers say goes to the batch's log, never to stdout."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from batchq.model import Item
+
+FORMAT: Final = "%(asctime)s %(levelname)s %(who)s %(item_id)s %(name)s: %(message)s"
+
+
+class _Names(logging.Filter):
+    """Adds to each record who speaks, and for which item."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__()
+        self.who = who
+        self.item_here: Callable[[], Item | None] = lambda: None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.who = self.who
+        if not hasattr(record, "item_id"):
+            item = self.item_here()
+            record.item_id = item.item_id if item else "-"
+        return True
+
+
+def log_handler(path: Path, who: str) -> logging.Handler:
+    """A handler that appends whole lines to the batch's log, whoever else writes there."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.addFilter(_Names(who))
+    return handler
+
+
+def log_to(path: Path, who: str) -> None:
+    """Send everything that this process says to the batch's log: log records, prints, and what C code writes."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    root = logging.getLogger()
+    root.addHandler(log_handler(path, who))
+    logging.getLogger("batchq").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def name_items(item_here: Callable[[], Item | None]) -> None:
+    """Let the log name the item on whose behalf each line is written."""
+    for handler in logging.getLogger().handlers:
+        for names in handler.filters:
+            if isinstance(names, _Names):
+                names.item_here = item_here

@@ -1,0 +1,35 @@
+"""Which lane each suspect runs in, after a worker has died with items begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from batchq.store.chunks import LANE_ALL, LANE_ALONE
+
+SINGLY: Final = 16
+"""So many suspects run one by one; more of them are narrowed down in groups first."""
+
+
+def quarantine_lanes(suspects: Sequence[int], lane: int, next_lane: int) -> tuple[dict[int, int], int]:
+    """The lane of each suspect, and the next lane that is free.
+
+    Args:
+        suspects: the items that the dead worker had begun.
+        lane: the lane that it worked in: a group that has killed a worker again is halved.
+        next_lane: the first free lane.
+
+    Example:
+        >>> quarantine_lanes([4, 9], 0, 2)
+        ({4: 1, 9: 1}, 2)
+        >>> lanes, free = quarantine_lanes(range(40), 3, 4)
+        >>> lanes[19], lanes[20], free
+        (4, 5, 6)
+    """
+    if len(suspects) <= SINGLY:
+        return dict.fromkeys(suspects, LANE_ALONE), next_lane
+    if lane == LANE_ALL:
+        return dict.fromkeys(suspects, next_lane), next_lane + 1
+    half = len(suspects) // 2
+    lanes = dict.fromkeys(suspects[:half], next_lane) | dict.fromkeys(suspects[half:], next_lane + 1)
+    return lanes, next_lane + 2

@@ -1,0 +1,91 @@
+"""A handler's result as strict JSON text.
+
+Beside what JSON has, these are stored in a documented form: dataclasses, pydantic and attrs objects (as objects),
+datetime, date, time, Decimal, UUID and paths (as strings), an Enum (as its value), tuples and sets (as arrays),
+numpy scalars (as numbers).  Everything else, NaN and the infinities are refused, with the path to the culprit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import json
+import math
+import pathlib
+import uuid
+from typing import Any
+
+from batchq.errors import UnserializableResult
+
+
+def to_json(value: Any) -> str:
+    """`value` as JSON text that any strict parser reads.
+
+    Raises:
+        UnserializableResult: JSON cannot hold it; names the path and the type of what it cannot.
+
+    Example:
+        >>> to_json({"title": "Ä", "tags": {"a"}})
+        '{"title": "Ä", "tags": ["a"]}'
+    """
+    try:
+        text = _encode(value)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8; escaped it is still JSON.
+        return json.dumps(value, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _culprit(value, "$", 0) or UnserializableResult("$", type(value).__name__, str(error)) from error
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """`value`, of a type that json does not know, in the terms of one that it knows."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID, pathlib.PurePath)):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=lambda member: (type(member).__name__, str(member)))
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    if hasattr(type(value), "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(type(value), "__attrs_attrs__"):
+        return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
+
+
+def _culprit(value: Any, path: str, depth: int) -> UnserializableResult | None:
+    """The first part of `value` that JSON cannot hold."""
+    if depth > 200:
+        return UnserializableResult(path, type(value).__name__, "it is nested too deeply, or contains itself")
+    if value is None or isinstance(value, (str, bool, int)):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else UnserializableResult(path, "float", f"{value} is not JSON")
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                return UnserializableResult(f"{path} key {key!r}", type(key).__name__, "keys must be strings")
+            found = _culprit(member, f"{path}.{key}", depth + 1)
+            if found:
+                return found
+        return None
+    if isinstance(value, (list, tuple)):
+        members = (_culprit(member, f"{path}[{index}]", depth + 1) for index, member in enumerate(value))
+        return next((found for found in members if found), None)
+    try:
+        return _culprit(_plain(value), path, depth + 1)
+    except Exception as error:  # whatever a user's type raises while it is taken apart
+        return UnserializableResult(path, type(value).__name__, str(error))

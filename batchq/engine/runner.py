@@ -1,0 +1,364 @@
+"""Slots: the one place where a handler is called, for workers and for the modes that run in memory.
+
+    sink.low(n) ──▶ more items ──▶ offer() ──▶ backlog ──▶ slot: attempt ──┬─▶ sink.outcome()
+                                      ▲                                   └─▶ sink.attempt() ─▶ waiting ─┐
+                                      └──────────────────────────────────────────────────────────────────┘
+
+A fixed set of slots pulls items; no task is made per item.  Deadlines need no timer per item either: one ticker
+looks at all slots, and forgives them the time in which the loop was blocked by somebody else.  An item that waits
+for its next attempt holds no slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import inspect
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, MutableSequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from batchq.engine.failures import describe
+from batchq.engine.job import Job, Sink
+from batchq.engine.results import to_json
+from batchq.engine.threads import SlotThread, in_thread, item_of_thread
+from batchq.errors import ItemTimeout
+from batchq.handlers import Context, Handler
+from batchq.model import FailedAttempt, Item, Outcome
+
+TICK_SECONDS: Final = 0.1
+"""Between two looks at the slots: precise enough for a timeout of a second, and no load."""
+TURN_SECONDS: Final = 0.005
+"""A handler that never waits would keep the loop for ever; after so long the others have a turn."""
+BLOCKED_SECONDS: Final = 0.02
+"""A tick that comes later than this found the loop blocked."""
+AHEAD_SECONDS: Final = 0.1
+"""Items are fetched ahead for so long at the measured rate."""
+WAITING_PER_SLOT: Final = 10
+WAITING_LEAST: Final = 1000
+"""With more items waiting for their next attempt than both allow, nothing new is asked for."""
+
+
+@dataclass(eq=False)
+class Slot:
+    """One of the places in which an item can run.
+
+    Attributes:
+        item: what runs in it, or ran last.
+        started: monotonic time at which the handler was called; 0 while none runs.
+        lost: the runner's lost time at that moment.
+        expired: the ticker has ended this attempt.
+        in_thread: the slot's thread is busy.
+    """
+
+    index: int
+    item: Item | None = None
+    started: float = 0.0
+    lost: float = 0.0
+    expired: bool = False
+    in_thread: bool = False
+    task: asyncio.Task[None] | None = None
+    thread: SlotThread | None = field(default=None)
+
+
+class Runner:
+    """Runs items in a fixed number of slots.
+
+    Args:
+        job: what to do with an item.
+        slots: items in flight at most.
+        sink: where outcomes go, and whom to ask for items.
+        seen: gets, at each slot's index, the seq that runs there, and 0 while none does.
+
+    Example:
+        runner = Runner(job, slots=10, sink=sink)
+        runner.start()
+        runner.offer(items)
+        await runner.drained()
+    """
+
+    def __init__(self, job: Job, slots: int, sink: Sink, seen: MutableSequence[int] | memoryview | None = None) -> None:
+        self.job = job
+        self.waiting = 0
+        self.backlog: deque[Item] = deque()
+        self.stopping = False
+        self._sink = sink
+        self._slots = [Slot(index) for index in range(slots)]
+        self._seen: Any = seen if seen is not None else [0] * slots
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._retries: list[tuple[float, int, Item]] = []
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._abandoned = False
+        self._lost = 0.0
+        self._turned = 0.0
+        self._begun = 0
+        self._rate = 0.0
+        self._low_water = 0
+        self._asked = False
+        self._ticker: asyncio.TimerHandle | None = None
+        self._next_tick = 0.0
+
+    def start(self) -> None:
+        """Start the slots, in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        for slot in self._slots:
+            slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
+        timeout = self.job.timeout
+        self._interval = min(TICK_SECONDS, max(timeout / 10, 0.01)) if timeout else TICK_SECONDS
+        self._next_tick = time.monotonic() + self._interval
+        self._ticker = self._loop.call_later(self._interval, self._tick)
+
+    def offer(self, items: Iterable[Item]) -> None:
+        """Take items to run; those with a wait left run after it."""
+        self._asked = False
+        for item in items:
+            if item.wait_ms:
+                self._wait_for_retry(item, item.wait_ms / 1000)
+            else:
+                self.backlog.append(item)
+        self._wake(len(self.backlog))
+
+    def take_unbegun(self) -> list[Item]:
+        """Remove from the backlog, and return, the items that no attempt was made of in this process."""
+        begun = [item for item in self.backlog if item.attempts]
+        fresh = [item for item in self.backlog if not item.attempts]
+        self.backlog.clear()
+        self.backlog.extend(begun)
+        return fresh
+
+    def room(self) -> None:
+        """The sink is no longer full."""
+        self._wake(len(self._idle))
+
+    @property
+    def idle_slots(self) -> int:
+        """Slots that wait for an item."""
+        return len(self._idle)
+
+    @property
+    def in_flight(self) -> list[int]:
+        """The seq of each item whose handler runs."""
+        return [slot.item.seq for slot in self._slots if slot.started and slot.item]
+
+    def item_here(self) -> Item | None:
+        """The item on whose behalf the calling task or thread runs, for log lines."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return item_of_thread()
+        return next((slot.item for slot in self._slots if slot.task is task), None)
+
+    def stop(self) -> None:
+        """Begin nothing more; what is in flight goes on."""
+        self.stopping = True
+        self._wake(len(self._idle))
+
+    def abandon(self) -> None:
+        """Cancel what is in flight; none of it is recorded."""
+        self.stopping = self._abandoned = True
+        for slot in self._slots:
+            if slot.task:
+                slot.task.cancel()
+
+    async def drained(self) -> None:
+        """Stop, and wait until nothing is in flight (but in threads that are stuck)."""
+        self.stop()
+        await asyncio.gather(*(slot.task for slot in self._slots if slot.task))
+        for timer in (self._ticker, self._retry_timer):
+            if timer:
+                timer.cancel()
+        for slot in self._slots:
+            if slot.thread:
+                slot.thread.end()
+
+    async def _run_slot(self, slot: Slot) -> None:
+        backlog = self.backlog
+        while not self.stopping:
+            if not backlog or self._sink.full:
+                await self._wait_for_work()
+                continue
+            item = backlog.popleft()
+            if len(backlog) < self._low_water and not self._asked:
+                self._ask()
+            await self._attempt(slot, item)
+            if slot.in_thread:
+                return  # Its thread is stuck: the slot is lost to it.
+            if time.monotonic() - self._turned > TURN_SECONDS:
+                await asyncio.sleep(0)
+                self._turned = time.monotonic()
+
+    async def _wait_for_work(self) -> None:
+        woken: asyncio.Future[None] = self._loop.create_future()
+        self._idle.append(woken)
+        self._ask()
+        if len(self._idle) == len(self._slots):
+            self._sink.idle()
+        await woken
+
+    def _wake(self, slots: int) -> None:
+        for _ in range(min(slots, len(self._idle))):
+            woken = self._idle.popleft()
+            if not woken.done():
+                woken.set_result(None)
+
+    def _ask(self) -> None:
+        if self.stopping or self.waiting > max(WAITING_PER_SLOT * len(self._slots), WAITING_LEAST):
+            return
+        want = max(len(self._idle), int(self._rate * AHEAD_SECONDS)) - len(self.backlog)
+        if want > 0:
+            self._asked = True
+            self._sink.low(want)
+
+    async def _attempt(self, slot: Slot, item: Item) -> None:
+        job = self.job
+        handler = job.handler
+        slot.item = item
+        slot.expired = False
+        self._seen[slot.index] = item.seq
+        self._begun += 1
+        started = time.monotonic()
+        try:
+            # Parsed anew for each attempt: what a failed one did to its copy is gone with it.
+            payload = json.loads(item.payload)
+            slot.lost = self._lost
+            slot.started = started
+            if handler.is_async and not handler.wants_context:
+                result = await handler.function(payload)
+            else:
+                result = await self._call(slot, handler, payload)
+            slot.started = 0.0
+            took = time.monotonic() - started
+            if slot.expired:
+                raise ItemTimeout(job.timeout or 0.0)
+            text = to_json(result)
+        except BaseException as error:
+            took = time.monotonic() - started
+            slot.started = 0.0
+            if self._abandoned or isinstance(error, GeneratorExit):
+                raise
+            self._failed(slot, item, error, took)
+        else:
+            microseconds = item.spent_us + int(took * 1e6)
+            now_ms = int(time.time() * 1000)
+            self._sink.outcome(
+                item,
+                Outcome(item.seq, item.run, item.attempts + 1, microseconds, now_ms, job.worker, text, None),
+            )
+        self._seen[slot.index] = 0
+
+    async def _call(self, slot: Slot, handler: Handler, payload: Any) -> Any:
+        arguments = (payload, self._context(slot.item)) if handler.wants_context and slot.item else (payload,)
+        if handler.is_async:
+            return await handler.function(*arguments)
+        if slot.thread is None:
+            slot.thread = SlotThread(self._loop)
+        item = slot.item
+        slot.in_thread = True
+        result, error = await slot.thread.call(lambda: in_thread(handler.function, arguments, item))
+        slot.in_thread = False
+        if error is not None:
+            raise error
+        return await result if inspect.isawaitable(result) else result
+
+    def _context(self, item: Item) -> Context:
+        job = self.job
+        key = f"{job.key_prefix}:{item.seq}" + (f":r{item.run}" if item.run > 1 else "")
+        log = logging.LoggerAdapter(logging.getLogger("batchq.item"), {"item_id": item.item_id})
+        return Context(job.batch_id, item.item_id, item.seq, item.attempts + 1, key, job.resource, log)
+
+    def _failed(self, slot: Slot, item: Item, error: BaseException, took: float) -> None:
+        job = self.job
+        stuck = False
+        if slot.expired:
+            error = ItemTimeout(job.timeout or 0.0)
+            _uncancel(slot.task)
+            stuck = slot.in_thread
+        number = item.attempts + 1
+        delay = job.retry.delay_after(error, number)
+        microseconds = int(took * 1e6)
+        now_ms = int(time.time() * 1000)
+        failure = describe(error)
+        delay_ms = None if delay is None else int(delay * 1000)
+        self._sink.attempt(
+            item,
+            FailedAttempt(
+                item.seq,
+                item.run,
+                number,
+                now_ms - microseconds // 1000,
+                microseconds,
+                job.worker,
+                delay_ms,
+                failure,
+            ),
+        )
+        spent = item.spent_us + microseconds
+        if delay is None:
+            outcome = Outcome(item.seq, item.run, number, spent, now_ms, job.worker, None, failure)
+            self._sink.outcome(item, outcome)
+        elif not stuck:
+            self._wait_for_retry(item._replace(attempts=number, spent_us=spent), delay)
+        if stuck:
+            self._sink.stuck(item)
+
+    def _wait_for_retry(self, item: Item, delay: float) -> None:
+        if delay <= 0:
+            self.backlog.append(item)
+            self._wake(1)
+            return
+        self.waiting += 1
+        heapq.heappush(self._retries, (time.monotonic() + delay, item.seq, item))
+        self._set_retry_timer()
+
+    def _set_retry_timer(self) -> None:
+        if self._retry_timer:
+            self._retry_timer.cancel()
+        self._retry_timer = None
+        if self._retries:
+            pause = max(0.0, self._retries[0][0] - time.monotonic())
+            self._retry_timer = self._loop.call_later(pause, self._retry_due)
+
+    def _retry_due(self) -> None:
+        now = time.monotonic()
+        while self._retries and self._retries[0][0] <= now:
+            self.backlog.appendleft(heapq.heappop(self._retries)[2])
+            self.waiting -= 1
+            self._wake(1)
+        self._set_retry_timer()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        late = now - self._next_tick
+        blocked = late > BLOCKED_SECONDS
+        if blocked:
+            self._lost += late
+        elapsed = self._interval + late
+        self._rate = 0.5 * self._rate + 0.5 * self._begun / elapsed
+        self._begun = 0
+        self._low_water = int(self._rate * AHEAD_SECONDS / 2)
+        # After a blocked stretch the answers that came meanwhile are read first: no deadline in that turn.
+        if self.job.timeout and not blocked:
+            self._expire(now, self.job.timeout)
+        if self._idle and not self._asked:
+            self._ask()
+        self._sink.tick()
+        self._next_tick = now + self._interval
+        self._ticker = self._loop.call_later(self._interval, self._tick)
+
+    def _expire(self, now: float, timeout: float) -> None:
+        for slot in self._slots:
+            started = slot.started
+            if started and not slot.expired and now - started - (self._lost - slot.lost) > timeout:
+                slot.expired = True
+                if slot.task:
+                    slot.task.cancel()
+
+
+def _uncancel(task: asyncio.Task[None] | None) -> None:
+    # Python 3.11 counts cancellations; one that was answered must not be found again by the next handler.
+    if task is not None and hasattr(task, "uncancel"):
+        task.uncancel()

@@ -1,0 +1,380 @@
+"""One batch from lock to end: fill the queue, keep the workers running, deal with those that die, finish.
+
+    Supervisor.run():  lock ─▶ new epoch ─▶ take over what the dead held ─▶ ┌ fill (thread)      ┐ ─▶ leave
+                                                                           │ start workers      │
+                                                                           │ bury the dead      │
+                                                                           └ checkpoint, progress┘
+
+The supervisor never touches an item's work; it hands out numbers, and everything that must survive it is in the
+batch's file.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from batchq.engine.board import Board
+from batchq.engine.failures import describe
+from batchq.engine.fill import Fill
+from batchq.engine.hooks import Ending, Hooks
+from batchq.engine.limits import shares
+from batchq.engine.local import Engine, LocalEngine, WorkerHandle
+from batchq.engine.logs import log_handler
+from batchq.engine.quarantine import quarantine_lanes
+from batchq.engine.recovery import recover
+from batchq.engine.worker import LEFT_FAILED, WorkerSpec
+from batchq.errors import StorageFailed, UsageError, WorkerCrashed
+from batchq.inputs import Reader
+from batchq.model import ACTIVE, COMPLETED, ENDED, HALTED, BatchRow
+from batchq.store.batch import BatchReader, BatchStore, Progress
+from batchq.store.chunks import LANE_ALL, LANE_ALONE
+from batchq.store.connection import DatabaseError
+from batchq.store.home import BatchFolder
+
+FIRST_TICK_SECONDS: Final = 0.01
+TICK_SECONDS: Final = 0.1
+"""A small batch must not wait for a slow tick at its end; a long one must not pay for a fast one."""
+NOTE_SECONDS: Final = 1.0
+CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
+"""A log of this size is copied into the file: large enough that pages are copied once for many commits."""
+CHECKPOINT_SECONDS: Final = 30.0
+START_FAILURES: Final = 3
+"""Workers in a row that die before they have begun anything: the fault is not an item's."""
+LEAVE_SECONDS: Final = 5.0
+WORKERS_PER_EPOCH: Final = 100_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Place:
+    """A worker's place: a share of the slots, and whoever fills it now."""
+
+    index: int
+    slots: int
+    worker: WorkerHandle | None = None
+    failures: int = 0
+
+
+class Supervisor:
+    """Supervises one batch in the calling thread.
+
+    Args:
+        folder: the batch.
+        reader: the input, where something has been read of it already (the check of the first record).
+        hooks: whom to tell.
+        engine: what runs workers.
+        ignore_changed_input: read on although the input is not the one that the batch began with.
+        input_ended: go on with what is stored, and read nothing more.
+    """
+
+    def __init__(
+        self,
+        folder: BatchFolder,
+        reader: Reader | None = None,
+        hooks: Hooks | None = None,
+        engine: Engine | None = None,
+        ignore_changed_input: bool = False,
+        input_ended: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._reader = reader
+        self._hooks = hooks or Hooks()
+        self._engine = engine or LocalEngine()
+        self._ignore_changed_input = ignore_changed_input
+        self._input_ended = input_ended
+        self._wake = threading.Event()
+        self._stops = 0
+        self._workers_started = 0
+        self._halted: tuple[str, int] | None = None
+        self._refused: str | None = None
+
+    def stop(self) -> None:
+        """Ask it to leave: once to let what is in flight finish, twice to abandon it. Safe in a signal handler."""
+        self._stops += 1
+        self._wake.set()
+
+    def run(self) -> Ending:
+        """Supervise until the batch has ended, or until asked to stop.
+
+        Raises:
+            BatchBusy: another process supervises the batch.
+            StorageFailed: its file cannot be written.
+        """
+        lock = self._folder.supervise()
+        handler = log_handler(self._folder.log, "supervisor")
+        logger = logging.getLogger("batchq")
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            return self._supervise()
+        except DatabaseError as error:
+            raise StorageFailed(str(self._folder.database), str(error)) from error
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+            self._engine.close()
+            lock.release()
+
+    def _supervise(self) -> Ending:
+        with closing(BatchReader.open(self._folder.database)) as reader:
+            durability = reader.row().spec.durability
+        self._store = BatchStore(self._folder.database, durability)
+        try:
+            row = self._store.row()
+            if row.state in ENDED:
+                return Ending(row.state, row.reason)
+            self._begin(row)
+            ending = self._watch()
+            self._leave()
+            return ending
+        finally:
+            self._store.close()
+
+    def _begin(self, row: BatchRow) -> None:
+        self._row = row
+        self._spec = row.spec
+        self._epoch = self._store.begin_session()
+        self._began = time.monotonic()
+        self._store.move("supervise")
+        log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
+        self._quarantining = True
+        self._next_lane = max([LANE_ALONE, *self._store.queue.quarantined()]) + 1
+        recover(self._folder, self._store, self._quarantine_items, self._hooks.note)
+        places = shares(self._spec.concurrency, self._spec.workers)
+        self._places = [_Place(index, slots) for index, slots in enumerate(places)]
+        self._board = Board(self._folder.board, len(places), max(places))
+        self._fill: Fill | None = None
+        if self._input_ended and not row.input_done:
+            self._store.end_input()
+        elif not row.input_done:
+            self._fill = Fill(
+                self._folder,
+                row,
+                self._store.digest(),
+                self._reader,
+                not self._ignore_changed_input,
+                self._wake.set,
+            )
+            self._fill.start()
+
+    def _watch(self) -> Ending:
+        pause = FIRST_TICK_SECONDS
+        noted = checked = time.monotonic()
+        while True:
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = min(pause * 1.2, TICK_SECONDS)
+            now = time.monotonic()
+            self._bury_the_dead()
+            self._look_at_input()
+            progress = self._store.progress()
+            self._hooks.progress(progress)
+            ending = self._ending(progress)
+            if ending is not None:
+                return ending
+            self._start_workers(progress)
+            if now - noted >= NOTE_SECONDS:
+                noted = now
+                self._store.note_session(self._epoch, now - self._began)
+            if self._store.wal_bytes() >= CHECKPOINT_BYTES or now - checked >= CHECKPOINT_SECONDS:
+                checked = now
+                self._store.checkpoint()
+
+    def _ending(self, progress: Progress) -> Ending | None:
+        """Whether it is time to leave: the batch has ended, was halted or paused, or this process was told to stop."""
+        tally = progress.tally
+        if self._halted:
+            reason, exit_code = self._halted
+            self._drain()
+            self._store.move("halt", reason)
+            return Ending(HALTED, reason, exit_code=exit_code)
+        if self._stops:
+            self._drain()
+            return self._completed() or Ending(progress.state, stopped=True)
+        if progress.state not in ACTIVE:
+            self._drain()
+            return Ending(progress.state, progress.reason)
+        if tally.done < tally.items:
+            return None
+        if progress.input_done:
+            return self._completed()
+        if self._refused and not self._store.queue.any_open():
+            self._store.move("halt", self._refused)
+            return Ending(HALTED, self._refused)
+        return None
+
+    def _completed(self) -> Ending | None:
+        return Ending(COMPLETED) if self._store.complete() else None
+
+    def _look_at_input(self) -> None:
+        fill = self._fill
+        if fill is None or not (fill.done or fill.error):
+            return
+        self._fill = None
+        if fill.done:
+            self._store.end_input()
+            repeated = self._store.repeated_ids()
+            if repeated:
+                self._hooks.note(f"{repeated} items have an id that an earlier item has; all run, told apart by seq")
+        elif isinstance(fill.error, UsageError):
+            # Whatever is stored runs; only reading on is refused.
+            self._refused = str(fill.error)
+            log.warning("the input cannot be read on: %s", fill.error)
+            self._hooks.note(f"{fill.error}. What is stored runs; {fill.error.hint}")
+        elif fill.error is not None:
+            raise fill.error
+
+    def _start_workers(self, progress: Progress) -> None:
+        """Fill vacant places: with quarantine first, then as many workers as there is work for."""
+        lanes = self._store.queue.quarantined() if self._quarantining else {}
+        self._release_quarantine(lanes)
+        pending = progress.tally.items - progress.tally.done
+        for place in self._places:
+            if place.worker is not None:
+                continue
+            lane = self._lane_to_run(lanes)
+            if lane is not None:
+                self._start(place, lane)
+                continue
+            busy = sum(other.slots for other in self._places if other.worker)
+            if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
+                self._start(place, LANE_ALL)
+
+    def _start(self, place: _Place, lane: int) -> None:
+        self._workers_started += 1
+        row = self._row
+        number = self._epoch * WORKERS_PER_EPOCH + self._workers_started
+        slots = 1 if lane == LANE_ALONE else place.slots
+        spec = WorkerSpec(
+            self._folder.path,
+            row.batch_id,
+            row.uuid,
+            self._spec,
+            self._epoch,
+            number,
+            place.index,
+            slots,
+            len(self._places),
+            lane,
+        )
+        self._board.place(place.index).clear(number)
+        place.worker = self._engine.start(spec, self._wake.set)
+
+    def _bury_the_dead(self) -> None:
+        for place in self._places:
+            worker = place.worker
+            if worker is None or not worker.is_done():
+                continue
+            place.worker = None
+            report = worker.report()
+            if not worker.join(LEAVE_SECONDS):
+                worker.kill()
+            if report is not None:
+                if report.left == LEFT_FAILED:
+                    self._halted = self._halted or (report.reason, report.exit_code)
+                continue
+            if not self._board.place(place.index).leaving:
+                self._crashed(place, worker)
+
+    def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
+        """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
+        how = worker.how_it_died()
+        here = self._board.place(place.index)
+        begun = self._store.without_outcome(here.begun)
+        log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
+        suspects: dict[int, int] = {}
+        if not by_us:
+            suspects = self._quarantine_items(begun, worker.spec.lane, how)
+            place.failures = 0 if here.entered else place.failures + 1
+            if place.failures >= START_FAILURES:
+                reason = f"workers die before they begin anything ({how}); see `batchq log {self._row.batch_id}`"
+                self._halted = self._halted or (reason, 3)
+        self._store.take_over(worker.spec.claimant, begun, suspects)
+        self._folder.worker_lock(worker.spec.claimant).remove()
+
+    def _quarantine_items(self, begun: Sequence[int], lane: int, how: str) -> dict[int, int]:
+        """The lane of each suspect; one that has killed its worker often enough while alone is failed instead."""
+        self._quarantining = True
+        if lane != LANE_ALONE:
+            lanes, self._next_lane = quarantine_lanes(begun, lane, self._next_lane)
+            return lanes
+        suspects = {}
+        for seq in begun:
+            deaths = self._store.count_death(seq)
+            if deaths >= self._spec.crash_attempts:
+                self._store.fail_item(seq, describe(WorkerCrashed(how, deaths)))
+            else:
+                suspects[seq] = LANE_ALONE
+        return suspects
+
+    def _lane_to_run(self, lanes: dict[int, int]) -> int | None:
+        """A quarantine lane with something ready that no process runs yet (singles: one process each)."""
+        running = [place.worker.spec.lane for place in self._places if place.worker]
+        for lane, ready in sorted(lanes.items()):
+            if running.count(lane) < (ready if lane == LANE_ALONE else 1):
+                return lane
+        return None
+
+    def _release_quarantine(self, lanes: dict[int, int]) -> None:
+        """Send quarantine processes home that have nothing left, and idle workers in whose place one could run."""
+        if not self._quarantining:
+            return
+        vacant = any(place.worker is None for place in self._places)
+        open_lanes = bool(lanes)
+        for place in self._places:
+            if place.worker is None:
+                continue
+            here = self._board.place(place.index)
+            lane = place.worker.spec.lane
+            open_lanes = open_lanes or lane != LANE_ALL
+            if not here.starving:
+                continue
+            useless = (
+                lane != LANE_ALL and lane not in lanes and not self._store.queue.claims_of(place.worker.spec.claimant)
+            )
+            needed_elsewhere = lane == LANE_ALL and not vacant and self._lane_to_run(lanes) is not None
+            if useless or needed_elsewhere:
+                here.ask_to_stop()
+                vacant = True
+        self._quarantining = open_lanes
+
+    def _drain(self) -> None:
+        """Let what is in flight finish within the grace time; a second request to stop ends that."""
+        self._board.stop_all()
+        if self._fill is not None:
+            self._fill.stop(LEAVE_SECONDS)
+        deadline = time.monotonic() + self._spec.grace
+        while any(place.worker for place in self._places):
+            self._bury_the_dead()
+            if self._stops > 1 or time.monotonic() >= deadline:
+                break
+            self._wake.wait(TICK_SECONDS / 4)
+            self._wake.clear()
+        for place in self._places:
+            if place.worker is not None:
+                place.worker.kill()
+                place.worker.join(LEAVE_SECONDS)
+                self._crashed(place, place.worker, by_us=True)
+                place.worker = None
+        self._look_at_input()
+
+    def _leave(self) -> None:
+        """Send the workers home and close the books."""
+        self._board.stop_all()
+        self._engine.close()
+        for place in self._places:
+            if place.worker is not None and not place.worker.join(LEAVE_SECONDS):
+                place.worker.kill()
+                place.worker.join(LEAVE_SECONDS)
+        self._store.note_session(self._epoch, time.monotonic() - self._began)
+        self._store.checkpoint()
+        self._hooks.progress(self._store.progress())
+        self._folder.board.unlink(missing_ok=True)
+        log.info("left batch %s", self._row.batch_id)

@@ -1,0 +1,211 @@
+"""Every error that batchq raises or records, in one tree.
+
+    BatchqError
+    ├── UsageError                 exit 2: wrong usage or input, nothing was started
+    │   ├── ConfigError            an option or a setting has no such value
+    │   ├── TargetError            the function named by --func or --setup cannot be used
+    │   ├── InputError             the input cannot be read
+    │   │   └── InputChanged       the input is not the one that the batch began with
+    │   ├── BatchNotFound          no such batch in this home
+    │   ├── BatchExists            the id is taken
+    │   ├── HomeError              the home folder cannot be used
+    │   └── StoreError             batch.db is newer, damaged or no batch at all
+    ├── BatchBusy                  exit 75: another process supervises that batch
+    ├── StorageFailed              exit 74: disk or I/O, once started
+    ├── SetupFailed                the --setup resource could not be entered; the batch halts
+    ├── Permanent                  raised by a handler: do not try this item again
+    └── ItemError                  recorded as an outcome, never raised to a caller
+        ├── InvalidInput           the record of the input cannot be read
+        ├── ItemTimeout            an attempt took longer than its limit
+        ├── UnserializableResult   the handler's result cannot be stored as JSON
+        └── WorkerCrashed          the item killed its worker while it ran alone
+
+An error carries fields, is worded once (``__str__``) and says what to do next (``hint``).  This module
+imports nothing of batchq.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BatchqError(Exception):
+    """The base of every error of batchq.
+
+    Attributes:
+        exit_code: what the command line exits with (DESIGN 8).
+        hint: one sentence on what to do next, or an empty string.
+
+    Example:
+        >>> issubclass(BatchNotFound, BatchqError)
+        True
+    """
+
+    exit_code: ClassVar[int] = 70
+    hint: str = ""
+
+
+class UsageError(BatchqError):
+    """The request cannot be carried out as it stands; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(UsageError):
+    """A setting has a value that it cannot have."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name} must be {expected}, not {value!r}")
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+
+class TargetError(UsageError):
+    """The function that a TARGET names cannot be found, loaded or called with an item."""
+
+    def __init__(self, target: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"cannot use {target!r}: {reason}", hint)
+        self.target = target
+        self.reason = reason
+
+
+class InputError(UsageError):
+    """The input, or its first record, cannot be read.
+
+    Args:
+        path: the file as the user named it (``-`` is standard input).
+        reason: what is wrong with it.
+        line: 1-based line, where it is known.
+        column: 1-based column, where it is known.
+    """
+
+    def __init__(
+        self, path: str, reason: str, line: int | None = None, column: int | None = None, hint: str = ""
+    ) -> None:
+        place = path
+        if line is not None:
+            place += f", line {line}"
+        if column is not None:
+            place += f", column {column}"
+        super().__init__(f"{place}: {reason}", hint)
+        self.path = path
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+
+class InputChanged(InputError):
+    """The input differs from the one that the batch was reading."""
+
+
+class BatchNotFound(UsageError):
+    """There is no batch of that id in this home."""
+
+    def __init__(self, batch_id: str, home: str, near: str | None = None) -> None:
+        hint = f"Did you mean {near}?" if near else "`batchq status` lists the batches of this home."
+        super().__init__(f"no batch {batch_id!r} in {home}", hint)
+        self.batch_id = batch_id
+
+
+class BatchExists(UsageError):
+    """A batch of that id exists already."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(
+            f"batch {batch_id!r} exists already",
+            f"`batchq resume {batch_id}` goes on with it; or choose another --id.",
+        )
+        self.batch_id = batch_id
+
+
+class HomeError(UsageError):
+    """The home folder cannot be made, written or locked."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot use {path} as home: {reason}", "Name another folder with --home.")
+        self.path = path
+
+
+class StoreError(UsageError):
+    """A batch.db that this batchq cannot work with."""
+
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {reason}", hint)
+        self.path = path
+
+
+class BatchBusy(BatchqError):
+    """Another process supervises the batch."""
+
+    exit_code = 75
+
+    def __init__(self, batch_id: str, holder: str) -> None:
+        super().__init__(f"batch {batch_id!r} is already running: {holder}")
+        self.batch_id = batch_id
+        self.hint = f"`batchq status {batch_id}` shows how far it is."
+
+
+class StorageFailed(BatchqError):
+    """The batch's file can no longer be written."""
+
+    exit_code = 74
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
+        self.path = path
+        self.hint = "What was committed is safe; `batchq resume` goes on when the disk is well again."
+
+
+class SetupFailed(BatchqError):
+    """The resource that --setup names could not be entered in a worker."""
+
+    exit_code = 3
+
+
+class Permanent(BatchqError):
+    """Raise it in a handler to say that trying this item again cannot help.
+
+    Example:
+        >>> def handler(item):
+        ...     if "text" not in item:
+        ...         raise Permanent("an idea without a text has no title")
+    """
+
+
+class ItemError(BatchqError):
+    """Recorded as the error of an item."""
+
+
+class InvalidInput(ItemError):
+    """A record of the input that cannot be read; the others run."""
+
+
+class ItemTimeout(ItemError):
+    """An attempt took longer than its limit."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Timeout after {seconds:g}s")
+        self.seconds = seconds
+
+
+class UnserializableResult(ItemError):
+    """A result that JSON cannot hold; running the item again would not help."""
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        super().__init__(f"result cannot be stored as JSON: {path} is {type_name} ({reason})")
+        self.path = path
+        self.type_name = type_name
+
+
+class WorkerCrashed(ItemError):
+    """The process that ran the item alone died of it."""
+
+    def __init__(self, how: str, deaths: int) -> None:
+        super().__init__(f"the worker died ({how}) while running this item alone, {deaths} times")
+        self.how = how
+        self.deaths = deaths

@@ -1,0 +1,228 @@
+"""From a TARGET to something that can be called with an item: handlers, their context, the --setup resource."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from batchq.errors import SetupFailed, TargetError
+
+FORMS: Final = "Write it as package.module:function or path/file.py:function."
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler may want to know about the attempt that it is called for.
+
+    Attributes:
+        batch_id: the batch.
+        item_id: the item's own id, or ``item-<seq>``.
+        seq: the item's position in the input, from 1.
+        attempt: 1 for the first attempt of this run.
+        idempotency_key: the same for every attempt of this run; send it along so that repeating is harmless.
+        resource: the value of the --setup context manager in this worker, or None.
+        log: a logger whose lines carry the item's id and go to the batch's log.
+
+    Example:
+        >>> def handler(item, ctx):
+        ...     ctx.log.info("attempt %d", ctx.attempt)
+        ...     return item["text"].title()
+    """
+
+    batch_id: str
+    item_id: str | int
+    seq: int
+    attempt: int
+    idempotency_key: str
+    resource: Any
+    log: logging.LoggerAdapter[logging.Logger]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """The user's function, with what was found out about it.
+
+    Attributes:
+        function: called with the item, or the item and a `Context`.
+        is_async: it is a coroutine function, and runs in the worker's event loop; others run in threads.
+        wants_context: it takes a second argument.
+        name: for messages.
+    """
+
+    function: Callable[..., Any]
+    is_async: bool
+    wants_context: bool
+    name: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], name: str | None = None) -> Handler:
+        """Look at `function`, any callable.
+
+        Raises:
+            TargetError: it cannot be called with an item.
+
+        Example:
+            >>> Handler.of(lambda item, ctx: None).wants_context
+            True
+        """
+        label = name or getattr(function, "__qualname__", None) or repr(function)
+        return cls(function, _is_coroutine_function(function), _wants_context(function, label), label)
+
+
+def split_target(target: str, cwd: Path) -> tuple[str, Path]:
+    """A TARGET as it is stored, and the folder that has to be on ``sys.path`` to find it.
+
+    A file becomes an absolute path; a module is looked for from the working directory.
+
+    Raises:
+        TargetError: it has neither of the two forms, or there is no such file.
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise TargetError(target, "it names no function", FORMS)
+    if place.endswith(".py") or "/" in place:
+        path = (cwd / place).resolve()
+        if not path.is_file():
+            near = difflib.get_close_matches(path.name, _python_files(path.parent), 1)
+            hint = f"Did you mean {Path(place).with_name(near[0])}:{name}?" if near else FORMS
+            raise TargetError(target, f"there is no file {place}", hint)
+        return f"{path}:{name}", path.parent
+    return target, cwd
+
+
+def load_target(target: str, folder: Path) -> Any:
+    """The object that a TARGET names, as `split_target` gave it.
+
+    Raises:
+        TargetError: no such module or name, or importing it failed.
+    """
+    place, _, name = target.rpartition(":")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    module = _load_file(target, Path(place)) if place.endswith(".py") else _load_module(target, place)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, [key for key in dir(found) if not key.startswith("_")], 1)
+            hint = f"Did you mean {place}:{near[0]}?" if near else f"See what {place} defines."
+            raise TargetError(target, f"{place} has no {part!r}", hint)
+        found = getattr(found, part)
+    return found
+
+
+def load_handler(target: str, folder: Path) -> Handler:
+    """The handler that a TARGET names; raises `TargetError` when it cannot be called with an item."""
+    found = load_target(target, folder)
+    if not callable(found):
+        raise TargetError(target, f"it is a {type(found).__name__}, not a function", FORMS)
+    return Handler.of(found, target)
+
+
+@contextlib.asynccontextmanager
+async def entered(factory: Callable[[], Any] | None) -> AsyncIterator[Any]:
+    """Enter what `factory` makes, an async or plain context manager or a generator function's, and yield its value.
+
+    Raises:
+        SetupFailed: it is none of these, or entering it raised.
+    """
+    if factory is None:
+        yield None
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            value = await _enter(stack, factory)
+        except Exception as error:
+            raise SetupFailed(f"--setup failed: {type(error).__name__}: {error}") from error
+        yield value
+
+
+async def _enter(stack: contextlib.AsyncExitStack, factory: Callable[[], Any]) -> Any:
+    made = factory()
+    if inspect.isawaitable(made):
+        made = await made
+    if isinstance(made, AsyncIterator) and not hasattr(made, "__aenter__"):
+        made = contextlib.asynccontextmanager(lambda: made)()
+    elif isinstance(made, Iterator) and not hasattr(made, "__enter__"):
+        made = contextlib.contextmanager(lambda: made)()
+    if hasattr(made, "__aenter__"):
+        return await stack.enter_async_context(made)
+    if hasattr(made, "__enter__"):
+        return stack.enter_context(made)
+    raise TypeError(f"it returned a {type(made).__name__}, not a context manager")
+
+
+def _load_module(target: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+            raise TargetError(target, f"importing {name} failed: {error}", "Install what it needs.") from error
+        near = difflib.get_close_matches(name, _modules_here(), 1)
+        hint = f"Did you mean {near[0]}?" if near else "It is looked for from the working directory. " + FORMS
+        raise TargetError(target, f"there is no module {name!r}", hint) from error
+    except Exception as error:
+        raise TargetError(target, f"importing {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _load_file(target: str, path: Path) -> ModuleType:
+    # Under its own name, so that what it pickles can be found again by the same import.
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == str(path):
+            return known
+        name = f"batchq_target_{name}"  # never in the place of somebody else's module
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(target, f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise TargetError(target, f"importing {path.name} failed: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _python_files(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.py")] if folder.is_dir() else []
+
+
+def _modules_here() -> list[str]:
+    return [path.stem for folder in sys.path[:2] for path in Path(folder or ".").glob("*.py")]
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    while hasattr(function, "func") and hasattr(function, "keywords"):
+        function = function.func  # functools.partial
+    call = getattr(function, "__call__", None)  # noqa: B004  # a callable object may have an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _wants_context(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return False  # Builtins without a signature take the item.
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in positional if p.default is p.empty]
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if not positional and not takes_any:
+        raise TargetError(name, "it takes no argument", "A handler takes the item, or the item and a context.")
+    if len(needed) > 2 or keywords:
+        extra = ", ".join([p.name for p in needed[2:]] + keywords)
+        reason = f"it needs more arguments than an item and a context: {extra}"
+        raise TargetError(name, reason, "Give them defaults, or bind them with functools.partial.")
+    return len(needed) == 2 or any(p.name in ("ctx", "context") for p in positional[1:2])

@@ -1,0 +1,138 @@
+"""Inputs of lines: JSON lines and text."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+
+from batchq.inputs.reader import BLOCK, Reader, read_some, refuse_foreign
+from batchq.inputs.values import DECODER, JSON_SPACE, item_id_of, told
+from batchq.model import Record
+
+
+class LineReader(Reader):
+    """An input of lines: positions are bytes."""
+
+    def begin(self, digest: str) -> None:
+        self._offset = 0
+        self._line = 0
+        self._buffer = b""
+        self._buffer_start = self._hashed = 0
+        self._head()
+        start = self._position.offset
+        if start:
+            self._skip_to(start)
+            self._compare(digest)
+            self._line = self._position.line - 1
+        self._lines = self._read_lines()
+        self._records = self._read_records()
+
+    def digest(self) -> str:
+        self._hash_to(self._offset)
+        return self._hash.hexdigest()
+
+    def _head(self) -> None:
+        """Look at the first bytes; a kind that has a header reads it here."""
+        self._buffer = read_some(self._stream, len(codecs.BOM_UTF32_LE))
+        refuse_foreign(self._name, self._buffer)
+
+    def _read_records(self) -> Iterator[Record]:
+        raise AssertionError("each kind of input has its own")
+
+    def _read_lines(self) -> Iterator[bytes]:
+        """Lines without their newline; `_offset` and `_line` are behind the line when it is yielded."""
+        read = self._stream.read1 if hasattr(self._stream, "read1") else self._stream.read
+        pieces = [self._buffer] if self._buffer else []
+        size = len(self._buffer)
+        while block := read(BLOCK):
+            pieces.append(block)
+            size += len(block)
+            if b"\n" not in block:
+                continue  # A long line is joined once, when its end has come.
+            buffer = b"".join(pieces)
+            lines = buffer.split(b"\n")
+            rest = lines.pop()
+            self._buffer, self._buffer_start = buffer, self._offset
+            yield from self._each(lines)
+            self._hash_to(self._offset)
+            pieces, size = [rest], len(rest)
+        last = b"".join(pieces)
+        if last:
+            self._buffer, self._buffer_start = last, self._offset
+            lines = last.split(b"\n")
+            rest = lines.pop()
+            yield from self._each(lines)
+            if rest:
+                self._offset += len(rest)
+                self._line += 1
+                yield self._unmarked(rest)
+
+    def _each(self, lines: Sequence[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            self._offset += len(line) + 1
+            self._line += 1
+            yield line if self._line > 1 else self._unmarked(line)
+
+    def _unmarked(self, line: bytes) -> bytes:
+        return line.removeprefix(codecs.BOM_UTF8) if self._line == 1 else line
+
+    def _hash_to(self, offset: int) -> None:
+        if offset > self._hashed:
+            start = self._buffer_start
+            self._hash.update(memoryview(self._buffer)[self._hashed - start : offset - start])
+            self._hashed = offset
+
+    def _skip_to(self, offset: int) -> None:
+        self._stream.seek(0)
+        self._hash = hashlib.blake2b(digest_size=16)
+        left = offset
+        while left and (block := self._stream.read(min(left, BLOCK))):
+            self._hash.update(block)
+            left -= len(block)
+        self._buffer = b""
+        self._offset = self._buffer_start = self._hashed = offset
+
+    def _undecodable(self, line: bytes, number: int, error: UnicodeDecodeError) -> Record:
+        byte = line[error.start]
+        reason = f"not UTF-8: byte 0x{byte:02x} at offset {error.start} of the line"
+        text = line.decode("utf-8", "replace")
+        return self._bad(text, number, self._offset, self._line + 1, error.start + 1, reason)
+
+
+class JsonLines(LineReader):
+    """A JSON value a line; its text is kept as it stands."""
+
+    def _read_records(self) -> Iterator[Record]:
+        decode = DECODER.raw_decode
+        for line in self._lines:
+            try:
+                text = line.decode().strip(JSON_SPACE)
+                if not text:
+                    continue
+                value, end = decode(text)
+                if end != len(text):
+                    raise json.JSONDecodeError("a second value in the line", text, end)
+            except UnicodeDecodeError as error:
+                yield self._undecodable(line, self._line, error)
+            except (ValueError, RecursionError) as error:
+                column, reason = told(error)
+                yield self._bad(text, self._line, self._offset, self._line + 1, column, reason)
+            else:
+                yield Record(text, item_id_of(value), self._line, self._offset, self._line + 1)
+
+
+class TextLines(LineReader):
+    """A line is an item: a string."""
+
+    def _read_records(self) -> Iterator[Record]:
+        for line in self._lines:
+            try:
+                text = line.decode().rstrip("\r")
+            except UnicodeDecodeError as error:
+                yield self._undecodable(line, self._line, error)
+                continue
+            if text.strip():
+                payload = json.dumps(text, ensure_ascii=False)
+                yield Record(payload, None, self._line, self._offset, self._line + 1)

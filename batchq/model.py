@@ -1,0 +1,333 @@
+"""The nouns of batchq as frozen values, the states of a batch and the moves between them.
+
+What crosses a process or goes into a file is made of these.  Imports ``errors`` only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, NamedTuple
+
+SUCCESS: Final = "success"
+FAILED: Final = "failed"
+
+QUEUED: Final = "queued"
+FILLING: Final = "filling"
+RUNNING: Final = "running"
+PAUSING: Final = "pausing"
+PAUSED: Final = "paused"
+CANCELLING: Final = "cancelling"
+CANCELLED: Final = "cancelled"
+COMPLETED: Final = "completed"
+HALTED: Final = "failed"
+
+STATES: Final = (QUEUED, FILLING, RUNNING, PAUSING, PAUSED, CANCELLING, CANCELLED, COMPLETED, HALTED)
+ACTIVE: Final = frozenset({FILLING, RUNNING})
+"""States in which workers may claim."""
+ENDED: Final = frozenset({COMPLETED, CANCELLED})
+"""States that no `resume` leaves."""
+INTERRUPTED: Final = "interrupted"
+"""Derived, never stored: the batch should run, but nobody holds its lock."""
+
+MOVES: Final[Mapping[tuple[str, str], str]] = {
+    (QUEUED, "supervise"): FILLING,
+    (FILLING, "supervise"): FILLING,
+    (RUNNING, "supervise"): RUNNING,
+    (HALTED, "supervise"): FILLING,
+    (PAUSED, "supervise"): FILLING,
+    (FILLING, "filled"): RUNNING,
+    (RUNNING, "complete"): COMPLETED,
+    (FILLING, "halt"): HALTED,
+    (RUNNING, "halt"): HALTED,
+}
+"""(state, event) to the next state; what is not here cannot happen."""
+
+
+def move(state: str, event: str) -> str | None:
+    """The state after `event`, or None where that event cannot happen in `state`.
+
+    Example:
+        >>> move("running", "complete")
+        'completed'
+        >>> move("completed", "complete") is None
+        True
+    """
+    return MOVES.get((state, event))
+
+
+class Record(NamedTuple):
+    """One record of an input, as a reader yields it (a tuple: one is made for each record).
+
+    Attributes:
+        payload: the record as strict JSON text (of what could be read of it, when `error` is set).
+        item_id: the record's own id (a string or an int), or None: the item is then ``item-<seq>``.
+        line: 1-based line (or, in a JSON array, element) at which the record begins.
+        position: where the next record begins, in the reader's own terms (bytes, or elements).
+        next_line: 1-based line at which the next record begins.
+        error: why the record cannot be used, with file and line; None when it can.
+    """
+
+    payload: str
+    item_id: str | int | None
+    line: int
+    position: int
+    next_line: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far an input has been read: the records before it are stored."""
+
+    offset: int = 0
+    line: int = 1
+    records: int = 0
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Which input a batch reads.
+
+    Attributes:
+        path: absolute path, or ``-`` for standard input.
+        name: the input as the user named it, for messages.
+        format: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``txt``.
+        size: bytes at the start of the batch; None for standard input.
+        mtime_ns: time of the last change at the start of the batch, nanoseconds; None likewise.
+        limit: read at most that many records; None reads all.
+    """
+
+    path: str
+    name: str
+    format: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """What a batch is: everything a supervisor needs to run it, frozen when the batch is made.
+
+    Attributes:
+        target: ``package.module:function`` or ``/absolute/path/file.py:function``.
+        setup: TARGET of the (async) context manager that each worker enters once, or None.
+        folder: the folder put on ``sys.path`` to find the target.
+        cwd: the working directory of the workers.
+        python: the interpreter that made the batch.
+        concurrency: items in flight in the whole batch, whatever the number of workers.
+        workers: processes, at most.
+        timeout: seconds per attempt; None for no limit.
+        retry_attempts: attempts of an item, the first included.
+        retry_delay: seconds before the second attempt.
+        retry_backoff: factor from one delay to the next.
+        retry_max_delay: seconds; no delay is longer.
+        retry_jitter: share of the delay that is drawn at random and added (0.1: up to 10%).
+        chunk_size: items in a chunk.
+        durability: ``normal`` (safe against crashes of processes) or ``full`` (and power cuts).
+        crash_attempts: deaths of a worker with this item alone before the item is failed.
+        max_uncommitted: outcomes that are uncommitted at most, over all workers; their slots wait then.
+        grace: seconds that items in flight have to finish after a first Ctrl-C.
+    """
+
+    target: str
+    folder: str
+    cwd: str
+    python: str
+    source: SourceSpec
+    setup: str | None = None
+    concurrency: int = 5
+    workers: int = 1
+    timeout: float | None = 300.0
+    retry_attempts: int = 3
+    retry_delay: float = 1.0
+    retry_backoff: float = 2.0
+    retry_max_delay: float = 60.0
+    retry_jitter: float = 0.1
+    chunk_size: int = 50
+    durability: str = "normal"
+    crash_attempts: int = 2
+    max_uncommitted: int = 1000
+    grace: float = 8.0
+
+    def to_json(self) -> str:
+        """The specification as JSON text, as it is stored in the batch's row."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> BatchSpec:
+        """The specification that `to_json` wrote; keys of later releases are ignored."""
+        data: dict[str, Any] = json.loads(text)
+        source = SourceSpec(**_known(SourceSpec, data.pop("source")))
+        return cls(source=source, **_known(cls, data))
+
+
+def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
+    names = cls.__dataclass_fields__  # type: ignore[attr-defined]
+    return {key: value for key, value in data.items() if key in names and key != "source"}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Running counts of a batch, kept in the transaction that changes what they count.
+
+    Attributes:
+        items: records stored so far.
+        success: items whose outcome is a success.
+        failed: items whose outcome is a failure.
+        attempts: attempts that ended, successful or not.
+        retries: failed attempts after which the item was tried again.
+        recovered: items that succeeded after at least one failed attempt.
+        interruptions: runs cut short by a crash; no attempts.
+        duration_us: microseconds that handlers worked on items with an outcome.
+    """
+
+    items: int = 0
+    success: int = 0
+    failed: int = 0
+    attempts: int = 0
+    retries: int = 0
+    recovered: int = 0
+    interruptions: int = 0
+    duration_us: int = 0
+
+    @property
+    def done(self) -> int:
+        """Items with an outcome."""
+        return self.success + self.failed
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """The batch's own row, as status, progress and the supervisor read it."""
+
+    batch_id: str
+    uuid: str
+    state: str
+    reason: str | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    epoch: int
+    input_done: bool
+    spec: BatchSpec
+    position: Position = field(default_factory=Position)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A range of items that a worker has claimed: one message of the chunk queue."""
+
+    message_id: int
+    first: int
+    last: int
+    redelivered: bool
+
+
+class Item(NamedTuple):
+    """An item as it is handed out with a claim (a tuple: one is made for each item that runs).
+
+    Attributes:
+        seq: position in the input, from 1; the key.
+        item_id: the record's own id, or ``item-<seq>``.
+        payload: JSON text.
+        run: which run of the item this is, from 1; `retry` adds one.
+        message_id: the chunk it was handed out with.
+        attempts: attempts of this run that failed earlier.
+        spent_us: microseconds that those took.
+        wait_ms: milliseconds still to wait before the next attempt.
+    """
+
+    seq: int
+    item_id: str | int
+    payload: str
+    run: int
+    message_id: int
+    attempts: int = 0
+    spent_us: int = 0
+    wait_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt, told so that it can be stored and grouped.
+
+    Attributes:
+        error_type: the exception's class name (with its module unless built in).
+        error: ``str(e)``, or ``repr(e)`` where that is empty or a KeyError's.
+        traceback: the formatted traceback, shortened from the front when very long.
+        fingerprint: type, last own frame and message without its numbers and ids.
+        frame: ``file:line in function`` of the traceback's last own frame; empty when there is none.
+    """
+
+    error_type: str
+    error: str
+    traceback: str
+    fingerprint: str
+    frame: str
+
+
+class Outcome(NamedTuple):
+    """What is recorded for an item, once per run.
+
+    Attributes:
+        seq: the item.
+        run: the run that it was handed out with.
+        attempts: attempts made in this run.
+        duration_us: microseconds that the handler worked, over all attempts.
+        ended_ms: wall clock, milliseconds since 1970.
+        worker: number of the process that ran it; 0 for the supervisor itself.
+        result: JSON text of a success, None of a failure.
+        failure: of a failed item; None of a success.
+    """
+
+    seq: int
+    run: int
+    attempts: int
+    duration_us: int
+    ended_ms: int
+    worker: int
+    result: str | None
+    failure: Failure | None
+
+
+class FailedAttempt(NamedTuple):
+    """An attempt that failed, committed like an outcome.
+
+    Attributes:
+        number: 1 for the first attempt of the run.
+        started_ms: wall clock, milliseconds since 1970.
+        duration_us: microseconds.
+        delay_ms: wait before the next attempt; None when there is none.
+    """
+
+    seq: int
+    run: int
+    number: int
+    started_ms: int
+    duration_us: int
+    worker: int
+    delay_ms: int | None
+    failure: Failure
+
+
+BUCKETS_PER_OCTAVE: Final = 8
+"""Latency histogram: a bucket is 9% wide, so a percentile read from it is at most 4.5% off."""
+
+
+def latency_bucket(duration_us: int) -> int:
+    """Number of the histogram bucket that holds a duration of `duration_us` microseconds.
+
+    Example:
+        >>> latency_bucket(1), latency_bucket(1000), latency_bucket(1001)
+        (0, 79, 79)
+    """
+    return int(BUCKETS_PER_OCTAVE * math.log2(duration_us)) if duration_us > 1 else 0
+
+
+def bucket_middle_us(bucket: int) -> float:
+    """The geometric middle of a histogram bucket, in microseconds."""
+    return float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))

@@ -1,0 +1,251 @@
+"""One batch's file in the hands of its supervisor: the row, the input, the sessions, checkpoints and checks."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from batchq.errors import StorageFailed
+from batchq.model import BatchSpec, Failure, Outcome, Record, move
+from batchq.probe import reach
+from batchq.store import connection as db
+from batchq.store.chunks import ChunkQueue
+from batchq.store.connection import SQL
+from batchq.store.outcomes import OutcomeWriter
+from batchq.store.reading import BatchReader, Progress
+
+__all__ = ["BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
+
+SUPERVISOR: Final = 0
+"""Number of the supervisor among the workers that record outcomes."""
+
+
+def create_batch(path: Path, batch_id: str, spec: BatchSpec) -> None:
+    """Make the file of a new batch; it is whole on disk when this returns."""
+    with closing(db.create(path, "full")) as connection, db.transaction(connection):
+        values = {
+            "batch_id": batch_id,
+            "uuid": str(uuid.uuid4()),
+            "now": time.time(),
+            "concurrency": spec.concurrency,
+            "workers": spec.workers,
+            "timeout": spec.timeout,
+            "retry_attempts": spec.retry_attempts,
+            "spec": spec.to_json(),
+        }
+        connection.execute(SQL["create_batch"], values)
+        connection.execute(SQL["create_tally"])
+
+
+class BatchStore(BatchReader):
+    """A batch's file in the hands of its supervisor, which holds the lock.
+
+    Args:
+        path: the batch's file.
+        durability: ``normal`` or ``full``.
+    """
+
+    def __init__(self, path: Path, durability: str = "normal") -> None:
+        super().__init__(db.open_writer(path, durability))
+        self._path = path
+        self._checkpointer = db.open_writer(path, durability)
+        self.queue = ChunkQueue(self._connection)
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._checkpointer.close()
+        super().close()
+
+    def move(self, event: str, reason: str | None = None) -> str | None:
+        """Let `event` happen to the batch; the new state, or None where the batch's state does not allow it."""
+        with db.transaction(self._connection):
+            return self._move(event, reason)
+
+    def begin_session(self) -> int:
+        """Start a new epoch, in which no claimant of an older one may claim; returns its number."""
+        with db.transaction(self._connection):
+            self._connection.execute(SQL["begin_epoch"])
+            epoch = self.row().epoch
+            self._connection.execute(SQL["begin_session"], (epoch, os.getpid(), time.time()))
+        return epoch
+
+    def note_session(self, epoch: int, active_seconds: float) -> None:
+        """Note for how long this session has been at work (monotonic clock)."""
+        with db.transaction(self._connection):
+            self._connection.execute(SQL["note_session"], (int(active_seconds * 1000), epoch))
+
+    def complete(self) -> bool:
+        """Leave: in one transaction, make sure that no input and no message is left, and end the batch."""
+        with db.transaction(self._connection):
+            tally = self.tally()
+            row = self.row()
+            if not row.input_done or tally.done < tally.items or self.queue.any_open():
+                return False
+            return self._move("complete", None) is not None
+
+    def end_input(self) -> None:
+        """The input is stored to its end."""
+        with db.transaction(self._connection):
+            self._connection.execute(SQL["input_ended"])
+            self._move("filled", None)
+
+    def take_over(self, claimant: str, in_flight: Sequence[int], suspects: dict[int, int]) -> None:
+        """Put the claims of a dead worker back.
+
+        Args:
+            claimant: the worker's name in the queue.
+            in_flight: items that it had begun; each that has no outcome counts an interruption.
+            suspects: items to quarantine, with the lane of each.
+        """
+        with db.transaction(self._connection):
+            self.count_interruptions(in_flight)
+            self.queue.release(claimant, sorted(suspects), suspects)
+
+    def count_interruptions(self, seqs: Sequence[int]) -> None:
+        """Add an interruption to each of these items that has no outcome; joins an open transaction."""
+        changed = self._connection.execute(SQL["count_interruptions"], (db.json_list(seqs),)).rowcount
+        self._connection.execute(SQL["tally_interruptions"], (changed,))
+
+    def often_interrupted(self, seqs: Sequence[int], times: int) -> list[int]:
+        """Those of these items that were interrupted `times` times or more."""
+        return db.read_list(self._connection.execute(SQL["suspects_among"], (db.json_list(seqs), times)))
+
+    def without_outcome(self, seqs: Sequence[int]) -> list[int]:
+        """Those of these items that have no outcome of their current run."""
+        return db.read_list(self._connection.execute(SQL["unfinished_among"], (db.json_list(seqs),)))
+
+    def count_death(self, seq: int) -> int:
+        """Add a death to an item whose worker died while it ran alone; returns how many there are."""
+        with db.transaction(self._connection):
+            deaths: int = self._connection.execute(SQL["count_death"], (seq,)).fetchall()[0][0]
+        return deaths
+
+    def fail_item(self, seq: int, failure: Failure) -> None:
+        """Record a failure for an item that no worker can answer for."""
+        with db.transaction(self._connection):
+            run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
+            now_ms = int(time.time() * 1000)
+            outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
+            OutcomeWriter(self._connection).record([outcome])
+
+    def repeated_ids(self) -> int:
+        """How many items have an id that an earlier item has too."""
+        repeated: int = self._connection.execute(SQL["repeated_ids"]).fetchone()[0]
+        return repeated
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        try:
+            return os.stat(f"{self._path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file, and delete acked messages first.
+
+        One connection holds the write lock while the other copies, so that no commit can reset the log meanwhile
+        (SQLite before 3.51.3 may damage the file then).  The next writer starts the log afresh.
+        """
+        with db.transaction(self._connection):
+            self.queue.clear_acked_data()
+        # An empty transaction: it holds the lock and writes nothing.
+        with db.transaction(self._connection):
+            reach("checkpoint")
+            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def check(self) -> list[str]:
+        """Test the file and the invariants of the protocol; what is broken, in words."""
+        broken = []
+        verdict = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            broken.append(f"the file is damaged: {verdict}")
+        lost: int = self._connection.execute(SQL["check_items_without_message"]).fetchone()[0]
+        if lost:
+            broken.append(f"{lost} items without an outcome are not in exactly one message")
+        if not self._connection.execute(SQL["check_tally"]).fetchone()[0]:
+            broken.append("the tally differs from the rows")
+        if not self._connection.execute(SQL["check_input"]).fetchone()[0]:
+            broken.append("the input position differs from the items stored")
+        return broken
+
+    def _move(self, event: str, reason: str | None) -> str | None:
+        before: str = self._connection.execute(SQL["read_gate"]).fetchone()[1]
+        state = move(before, event)
+        if state is not None:
+            values = {"state": state, "before": before, "reason": reason, "now": time.time()}
+            self._connection.execute(SQL["set_state"], values)
+        return state
+
+
+class Filler:
+    """Stores records of the input, with the messages that hand them out, in small transactions.
+
+    Args:
+        path: the batch's file.
+        durability: ``normal`` or ``full``.
+        chunk_size: items in a message.
+        seq: the last item that is stored already.
+    """
+
+    def __init__(self, path: Path, durability: str, chunk_size: int, seq: int) -> None:
+        self._connection = db.open_writer(path, durability)
+        self._path = path
+        self._chunk_size = chunk_size
+        self._seq = seq
+        self._queue = ChunkQueue(self._connection)
+        self._writer = OutcomeWriter(self._connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def store(self, records: Sequence[Record], digest: str, fail: Callable[[str], Failure]) -> None:
+        """Store `records`, their messages and the position behind them, in one transaction.
+
+        Args:
+            records: what the reader yielded, in order.
+            digest: the reader's running hash behind the last of them.
+            fail: makes the failure of a record that cannot be used from the reason.
+
+        Raises:
+            StorageFailed: the file cannot be written.
+        """
+        first = self._seq + 1
+        last = self._seq + len(records)
+        bad = [
+            Outcome(seq, 1, 0, 0, int(time.time() * 1000), SUPERVISOR, None, fail(record.error))
+            for seq, record in enumerate(records, first)
+            if record.error is not None
+        ]
+        end = records[-1]
+        position = (end.position, end.next_line, last, digest, 0)
+        try:
+            with db.transaction(self._connection):
+                self._connection.executemany(
+                    SQL["insert_item"],
+                    [(seq, record.item_id, record.line, record.payload) for seq, record in enumerate(records, first)],
+                )
+                self._queue.put_ranges(self._chunks(records, first, {outcome.seq for outcome in bad}))
+                self._connection.execute(SQL["note_position"], position)
+                self._connection.execute(SQL["count_items"])
+                if bad:
+                    self._writer.record(bad)
+                reach("filling")
+        except db.DatabaseError as error:
+            raise StorageFailed(str(self._path), str(error)) from error
+        self._seq = last
+
+    def _chunks(self, records: Sequence[Record], first: int, bad: set[int]) -> list[tuple[int, int, int, bool]]:
+        """(first, last, bytes, redelivered) of each message; one that holds a bad record is read item by item."""
+        chunks = []
+        for start in range(0, len(records), self._chunk_size):
+            part = records[start : start + self._chunk_size]
+            low, high = first + start, first + start + len(part) - 1
+            holds_bad = any(seq in bad for seq in range(low, high + 1)) if bad else False
+            chunks.append((low, high, sum(len(record.payload) for record in part), holds_bad))
+        return chunks

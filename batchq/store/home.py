@@ -1,0 +1,265 @@
+"""The home folder: one folder a batch, its id, and the lock of whoever supervises it.
+
+    <home>/<batch_id>/batch.db      the batch
+    <home>/<batch_id>/batch.log     what supervisor and workers had to say
+    <home>/<batch_id>/lock          held by the supervisor
+    <home>/<batch_id>/board         what each worker of this supervisor is at (engine/board.py)
+    <home>/<batch_id>/worker-*.lock held by a worker that lives
+
+Locks are flock: they end with the process, so none can go stale.  Not the filelock library, because opening a
+lock there empties the file, and ours names its holder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, HomeError
+
+BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+LOCK_SECONDS: Final = 0.3
+"""A look at a lock holds it for an instant, so a failure is tried again for that long before it counts."""
+SAME_START_SECONDS: Final = 2.0
+"""Start times of a process, read twice, differ by the kernel's rounding and by small corrections of the clock."""
+
+
+def default_home() -> Path:
+    """The user's state folder for batchq, by the platform's conventions."""
+    from platformdirs import user_state_path
+
+    return user_state_path("batchq", appauthor=False)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, as it wrote itself into the file."""
+
+    pid: int
+    started: float
+    since: float
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return f"process {self.pid}, since {when}"
+
+    @classmethod
+    def myself(cls) -> Holder:
+        """The calling process."""
+        import psutil
+
+        return cls(os.getpid(), psutil.Process().create_time(), time.time())
+
+    def is_alive(self) -> bool:
+        """Whether that very process still runs: same pid and same start, not a later one of the same number."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            return (
+                abs(process.create_time() - self.started) < SAME_START_SECONDS
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.Error:
+            return False
+
+
+class FileLock:
+    """An exclusive lock on a file, held until `release` or the end of the process.
+
+    Args:
+        path: the lock file; it is made when missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, seconds: float = 0.0) -> bool:
+        """Try for up to `seconds` to take the lock, and write this process into the file."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + seconds
+        while not _try_flock(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return False
+            time.sleep(0.02)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(vars(Holder.myself())).encode(), 0)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock up."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def remove(self) -> None:
+        """Give the lock up and delete its file: nobody will take it again."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
+    def holder(self) -> Holder | None:
+        """Who wrote itself into the file, whether it still holds the lock or not; None where that is unreadable."""
+        try:
+            data = json.loads(self.path.read_bytes())
+            return Holder(int(data["pid"]), float(data["started"]), float(data["since"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def is_held(self) -> bool:
+        """Whether some process holds the lock now."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_flock(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class BatchFolder:
+    """The folder of one batch."""
+
+    path: Path
+
+    @property
+    def batch_id(self) -> str:
+        """The batch's id, which is the folder's name."""
+        return self.path.name
+
+    @property
+    def database(self) -> Path:
+        """The batch's file."""
+        return self.path / "batch.db"
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor and the workers had to say."""
+        return self.path / "batch.log"
+
+    @property
+    def board(self) -> Path:
+        """What each worker is at."""
+        return self.path / "board"
+
+    @property
+    def lock(self) -> FileLock:
+        """The supervisor's lock (a new object at each access)."""
+        return FileLock(self.path / "lock")
+
+    def worker_lock(self, claimant: str) -> FileLock:
+        """The lock that a living worker holds."""
+        return FileLock(self.path / f"worker-{claimant}.lock")
+
+    def supervise(self) -> FileLock:
+        """Take the supervisor's lock.
+
+        Raises:
+            BatchBusy: another process holds it; names that process.
+        """
+        lock = self.lock
+        if not lock.acquire(LOCK_SECONDS):
+            raise BatchBusy(self.batch_id, str(lock.holder() or "its lock is held by a process unknown"))
+        return lock
+
+    def remove(self) -> None:
+        """Delete the folder and all that is in it."""
+        shutil.rmtree(self.path)
+
+
+class Home:
+    """A folder of batches.
+
+    Args:
+        path: the folder; made with mode 0700 when the first batch is.
+
+    Example:
+        >>> Home(Path("/tmp/nowhere")).batch_ids()
+        []
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, batch_id: str | None = None) -> BatchFolder:
+        """Make the folder of a new batch; making it claims the id.
+
+        Args:
+            batch_id: the user's own id; None chooses ``batch-YYYYMMDD-NNN``.
+
+        Raises:
+            ConfigError: the id has characters that an id cannot have.
+            BatchExists: the id is taken.
+            HomeError: the folder cannot be made or written.
+        """
+        if batch_id is not None:
+            check_batch_id(batch_id)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._claim_given(batch_id) if batch_id else self._claim_next()
+        except OSError as error:
+            raise HomeError(str(self.path), error.strerror or str(error)) from error
+
+    def find(self, batch_id: str) -> BatchFolder:
+        """The folder of an existing batch; raises `BatchNotFound` with the nearest id."""
+        folder = BatchFolder(self.path / batch_id)
+        if BATCH_ID.fullmatch(batch_id) and folder.database.is_file():
+            return folder
+        near = difflib.get_close_matches(batch_id, self.batch_ids(), 1)
+        raise BatchNotFound(batch_id, str(self.path), near[0] if near else None)
+
+    def batch_ids(self) -> list[str]:
+        """The ids of all batches, sorted; opens none of them."""
+        try:
+            with os.scandir(self.path) as entries:
+                folders = [entry for entry in entries if entry.is_dir() and BATCH_ID.fullmatch(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(entry.name for entry in folders if Path(entry.path, "batch.db").is_file())
+
+    def _claim_given(self, batch_id: str) -> BatchFolder:
+        folder = self.path / batch_id
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise BatchExists(batch_id) from None
+        return BatchFolder(folder)
+
+    def _claim_next(self) -> BatchFolder:
+        today = datetime.now(timezone.utc).strftime("batch-%Y%m%d-")
+        used = [name[len(today) :] for name in os.listdir(self.path) if name.startswith(today)]
+        number = max((int(text) for text in used if text.isdecimal()), default=0)
+        while True:
+            number += 1
+            try:
+                return self._claim_given(f"{today}{number:03d}")
+            except BatchExists:
+                continue
+
+
+def check_batch_id(batch_id: str) -> None:
+    """Raise `ConfigError` unless `batch_id` can be the name of a batch."""
+    if not BATCH_ID.fullmatch(batch_id):
+        expected = "1 to 100 letters, digits, '.', '_' or '-', not beginning with '.'"
+        raise ConfigError("batch id", batch_id, expected)

@@ -1,0 +1,255 @@
+"""Reading a batch's file: status, progress, results and what a report is made of.
+
+Nothing here writes, and no read transaction stays open between two calls or two pages: an open SELECT would
+make the write-ahead log grow without end.  Loads neither persist-queue nor anything of the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from batchq.errors import StoreError
+from batchq.model import FAILED, SUCCESS, BatchRow, BatchSpec, Position, Tally
+from batchq.store import connection as db
+from batchq.store.connection import SQL
+
+RATE_SECONDS: Final = 60
+"""A rate over less jumps about; over more it is slow to show that something is wrong."""
+PAGE_ROWS: Final = 500
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page ends at whichever comes first, so that memory stays bounded whatever the size of a result."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What somebody who follows a batch sees: its state and its tally, at one moment."""
+
+    state: str
+    reason: str | None
+    input_done: bool
+    tally: Tally
+
+
+class ResultRow(NamedTuple):
+    """An item with the outcome of its current run.
+
+    Attributes:
+        seq: position in the input, from 1.
+        item_id: the record's own id, or ``item-<seq>``.
+        line: where the record begins in the input, from 1.
+        success: 1 for a success, 0 for a failure.
+        result: JSON text of a success, None of a failure.
+        error_type: class name of the last error, None of a success.
+        error: text of the last error, None of a success.
+        attempts: attempts made in this run.
+        duration_us: microseconds that the handler worked, over all attempts.
+        ended_ms: wall clock, milliseconds since 1970.
+        payload: the item as JSON text, where it was asked for.
+    """
+
+    seq: int
+    item_id: str | int
+    line: int
+    success: int
+    result: str | None
+    error_type: str | None
+    error: str | None
+    attempts: int
+    duration_us: int
+    ended_ms: int
+    payload: str | None
+
+    @property
+    def status(self) -> str:
+        """``success`` or ``failed``."""
+        return SUCCESS if self.success else FAILED
+
+    @property
+    def size(self) -> int:
+        """Characters of what may be large, about."""
+        return len(self.result or "") + len(self.error or "") + len(self.payload or "")
+
+
+class ErrorGroup(NamedTuple):
+    """Failures that look alike.
+
+    Attributes:
+        error_type: class name of the error.
+        message: text of the first one.
+        frame: ``file:line in function`` where it was raised, or an empty string.
+        failed: items whose outcome is such a failure.
+        attempts: failed attempts of that kind, those included that a later attempt made good.
+        first_ms: wall clock of the first one, milliseconds since 1970.
+        last_ms: wall clock of the last one, milliseconds since 1970.
+        examples: ``seq`` of the first few items that failed so.
+    """
+
+    error_type: str
+    message: str
+    frame: str
+    failed: int
+    attempts: int
+    first_ms: int
+    last_ms: int
+    examples: list[int]
+
+
+class Interval(NamedTuple):
+    """What was recorded in ten seconds from `start_s`, seconds since 1970."""
+
+    start_s: int
+    success: int
+    failed: int
+
+
+class BatchReader:
+    """Reads a batch's file; never writes, and keeps no transaction open between calls.
+
+    Args:
+        connection: a connection to the file.
+
+    Example:
+        with closing(BatchReader.open(folder.database)) as reader:
+            print(reader.progress().tally.done)
+    """
+
+    def __init__(self, connection: db.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: Path) -> BatchReader:
+        """A reader with a read-only connection of its own; raises `StoreError`."""
+        return cls(db.open_reader(path))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def row(self) -> BatchRow:
+        """The batch's own row."""
+        row = self._connection.execute(SQL["read_batch"]).fetchone()
+        (batch_id, uuid_, state, reason, created, started, ended, epoch, done, spec, *position, _digest) = row
+        return BatchRow(
+            batch_id,
+            uuid_,
+            state,
+            reason,
+            created,
+            started,
+            ended,
+            epoch,
+            bool(done),
+            BatchSpec.from_json(spec),
+            Position(*position),
+        )
+
+    def digest(self) -> str:
+        """Running hash over the part of the input that is stored."""
+        digest: str = self._connection.execute(SQL["read_batch"]).fetchone()[-1]
+        return digest
+
+    def tally(self) -> Tally:
+        """The running counts."""
+        return Tally(*self._connection.execute(SQL["read_tally"]).fetchone())
+
+    def progress(self) -> Progress:
+        """State and counts in one read."""
+        state, reason, done, *counts = self._connection.execute(SQL["read_progress"]).fetchone()
+        return Progress(state, reason, bool(done), Tally(*counts))
+
+    def rate(self, now: float) -> float | None:
+        """Outcomes per second over the last minute before `now` (seconds since 1970); None when none came."""
+        start = int(now - RATE_SECONDS) // 10 * 10
+        count, first = self._connection.execute(SQL["rate_since"], (start,)).fetchone()
+        return count / max(now - first, 1.0) if count else None
+
+    def active_seconds(self) -> float:
+        """Seconds in which a supervisor worked on the batch, over all its sessions."""
+        milliseconds: int = self._connection.execute(SQL["read_sessions"]).fetchone()[2]
+        return milliseconds / 1000
+
+    def error_groups(self, limit: int) -> list[ErrorGroup]:
+        """The most frequent kinds of failure, `limit` at most; those that retrying made good come last."""
+        rows = self._connection.execute(SQL["read_error_groups"], (limit,)).fetchall()
+        return [ErrorGroup(*row)._replace(examples=json.loads(row[-1])) for row in rows]
+
+    def names(self, seqs: Sequence[int]) -> dict[int, str | int]:
+        """The ids of a few items, by ``seq``."""
+        return dict(self._connection.execute(SQL["name_items"], (db.json_list(seqs),)).fetchall())
+
+
+class ReportReader(BatchReader):
+    """Reads what results and reports are made of; memory and locks are bounded at any number of items.
+
+    Example:
+        with closing(ReportReader.open(folder.database)) as reader:
+            for row in reader.results(only="failed"):
+                print(row.item_id, row.error)
+    """
+
+    @classmethod
+    def open(cls, path: Path) -> ReportReader:
+        """A reader with a read-only connection of its own; raises `StoreError`."""
+        return cls(db.open_reader(path))
+
+    def results(self, only: str | None = None, with_input: bool = False) -> Iterator[ResultRow]:
+        """Items that have an outcome, in the order of the input.
+
+        Args:
+            only: ``success`` or ``failed``; None yields both.
+            with_input: read the payloads too.
+        """
+        statement = SQL["page_of_failures" if only == FAILED else "page_of_results"]
+        seq = 0
+        while page := self._page(statement, seq, with_input):
+            seq = page[-1].seq
+            for row in page:
+                if only is None or row.status == only:
+                    yield row
+
+    def latency(self) -> list[tuple[int, int]]:
+        """The histogram of handler time: (bucket, items), see `model.bucket_middle_us`."""
+        return self._connection.execute(SQL["read_latency"]).fetchall()
+
+    def intervals(self) -> list[Interval]:
+        """What was recorded when; intervals in which nothing was are left out."""
+        return [Interval(*row) for row in self._connection.execute(SQL["read_intervals"]).fetchall()]
+
+    def _page(self, statement: str, seq: int, with_input: bool) -> list[ResultRow]:
+        """The rows behind `seq`; the read transaction has ended when this returns."""
+        page = []
+        size = 0
+        cursor = self._connection.execute(statement, (seq, PAGE_ROWS, with_input))
+        try:
+            for values in cursor:
+                row = ResultRow(*values)
+                page.append(row)
+                size += row.size
+                if size >= PAGE_BYTES:
+                    break
+        finally:
+            cursor.close()
+        return page
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[ReportReader]:
+    """A reader of the batch's file at `path` for the length of a block.
+
+    Raises:
+        StoreError: the file is missing, damaged, no batch, or of a newer batchq.
+
+    Example:
+        with reading(folder.database) as reader:
+            print(reader.tally().failed)
+    """
+    with closing(ReportReader.open(path)) as reader:
+        try:
+            yield reader
+        except db.DatabaseError as error:
+            raise StoreError(str(path), f"cannot be read ({error})") from error

@@ -1,0 +1,317 @@
+-- Every statement on a batch's file but the schema. A name, a purpose, the statement.
+-- Hot statements answer with one row that holds JSON: a fetch of many rows gives up and takes back Python's
+-- global lock once per row, and beside a busy event loop each of those costs a switch interval.
+
+-- create_batch
+-- The batch's row, once.
+INSERT INTO batch (one, batch_id, uuid, state, changed_at, created_at, concurrency, workers, timeout,
+                   retry_attempts, spec)
+VALUES (1, :batch_id, :uuid, 'queued', :now, :now, :concurrency, :workers, :timeout, :retry_attempts, :spec);
+
+-- create_tally
+INSERT INTO tally (one) VALUES (1);
+
+-- read_batch
+SELECT batch_id, uuid, state, reason, created_at, started_at, ended_at, epoch, input_done, spec,
+       input_offset, input_line, input_records, input_digest
+FROM batch;
+
+-- read_tally
+SELECT items, success, failed, attempts, retries, recovered, interruptions, duration_us FROM tally;
+
+-- read_progress
+-- One row for whoever follows a batch: costs the same at ten items and at ten million.
+SELECT b.state, b.reason, b.input_done, t.items, t.success, t.failed, t.attempts, t.retries, t.recovered,
+       t.interruptions, t.duration_us
+FROM batch b, tally t;
+
+-- set_state
+-- The state asked for holds only if nobody changed it meanwhile.
+UPDATE batch
+SET state = :state, reason = :reason, changed_at = :now,
+    started_at = coalesce(started_at, CASE WHEN :state IN ('filling', 'running') THEN :now END),
+    ended_at = CASE WHEN :state IN ('completed', 'cancelled', 'failed') THEN :now END
+WHERE state = :before;
+
+-- begin_epoch
+UPDATE batch SET epoch = epoch + 1;
+
+-- begin_session
+INSERT INTO sessions (epoch, pid, started_at) VALUES (?, ?, ?);
+
+-- note_session
+UPDATE sessions SET active_ms = ? WHERE epoch = ?;
+
+-- read_sessions
+SELECT count(*), min(started_at), coalesce(sum(active_ms), 0) FROM sessions;
+
+-- insert_item
+INSERT INTO items (seq, item_id, line, payload) VALUES (?, ?, ?, ?);
+
+-- note_position
+UPDATE batch
+SET input_offset = ?, input_line = ?, input_records = ?, input_digest = ?, input_done = ?;
+
+-- count_items
+-- From the row that holds the highest key: items are stored in order and never deleted.
+UPDATE tally SET items = coalesce((SELECT max(seq) FROM items), 0);
+
+-- input_ended
+UPDATE batch SET input_done = 1;
+
+-- insert_chunk
+INSERT INTO ack_queue_chunks (data, timestamp, status, first_seq, last_seq, bytes, lane, redelivered)
+VALUES (json_array(?1, ?2), ?6, 1, ?1, ?2, ?3, ?4, ?5);
+
+-- read_gate
+SELECT epoch, state FROM batch;
+
+-- any_ready
+SELECT EXISTS (SELECT 1 FROM ack_queue_chunks WHERE status < 2 AND lane = ?);
+
+-- ready_chunks
+-- Lowest seq first, not lowest _id: what was put back would go to the end.
+SELECT json_group_array(json_array(_id, first_seq, last_seq, bytes, redelivered))
+FROM (SELECT _id, first_seq, last_seq, bytes, redelivered FROM ack_queue_chunks
+      WHERE status < 2 AND lane = ? ORDER BY first_seq LIMIT ?);
+
+-- claim_chunks
+-- Inside the transaction that chose them, so that nobody else can have taken one.
+UPDATE ack_queue_chunks SET status = 2, claimant = ?, epoch = ?
+WHERE status < 2 AND _id IN (SELECT value FROM json_each(?));
+
+-- shorten_chunk
+-- What is left of a chunk whose first part is claimed stays in its place.
+UPDATE ack_queue_chunks SET first_seq = ?2, data = json_array(?2, last_seq), bytes = bytes - ?3
+WHERE _id = ?1;
+
+-- insert_claimed_part
+INSERT INTO ack_queue_chunks (data, timestamp, status, first_seq, last_seq, bytes, lane, redelivered,
+                              claimant, epoch)
+VALUES (json_array(?1, ?2), ?8, 2, ?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- items_of_chunk
+-- A chunk claimed for the first time. Payloads come as one text, cut apart by their lengths.
+SELECT json_group_array(json_array(seq, coalesce(item_id, 'item-' || seq), run, length(payload))),
+       group_concat(payload, '')
+FROM items WHERE seq BETWEEN ? AND ?;
+
+-- items_left_of_chunk
+-- A chunk claimed again: without the items that have an outcome, with the attempts that failed.
+SELECT json_group_array(json_array(seq, item_id, run, length(payload), tries, spent, delay, not_before)),
+       group_concat(payload, '')
+FROM (SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq) AS item_id, i.run, i.payload,
+             count(a.n) AS tries, coalesce(sum(a.duration_us), 0) AS spent,
+             coalesce(max(a.delay_ms), 0) AS delay, coalesce(max(a.not_before), 0) AS not_before
+      FROM items i LEFT JOIN attempts a ON a.seq = i.seq AND a.run = i.run
+      WHERE i.seq BETWEEN ?1 AND ?2
+        AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run)
+      GROUP BY i.seq);
+
+-- ack_chunks
+UPDATE ack_queue_chunks SET status = 5, claimant = NULL
+WHERE status = 2 AND claimant = ? AND _id IN (SELECT value FROM json_each(?));
+
+-- mark_chunk
+-- persist-queue's own way to claim, ack and put back one message.
+UPDATE ack_queue_chunks SET status = ?2, claimant = ?3 WHERE _id = ?1;
+
+-- move_chunk
+-- persist-queue's update(): another range under the same message.
+UPDATE ack_queue_chunks SET first_seq = ?2, last_seq = ?3, data = json_array(?2, ?3) WHERE _id = ?1;
+
+-- delete_chunk
+DELETE FROM ack_queue_chunks WHERE _id = ?;
+
+-- read_claimed
+SELECT first_seq, last_seq, lane, redelivered, bytes FROM ack_queue_chunks
+WHERE _id = ? AND status = 2 AND claimant = ?;
+
+-- put_back_chunk
+UPDATE ack_queue_chunks SET status = 1, claimant = NULL, epoch = NULL
+WHERE _id = ? AND status = 2 AND claimant = ?;
+
+-- shrink_claimed
+UPDATE ack_queue_chunks SET last_seq = ?2, data = json_array(first_seq, ?2), bytes = bytes - ?3
+WHERE _id = ?1;
+
+-- claims_of
+SELECT json_group_array(json_array(_id, first_seq, last_seq, lane)) FROM ack_queue_chunks
+WHERE status = 2 AND claimant = ?;
+
+-- claimants
+SELECT DISTINCT claimant FROM ack_queue_chunks WHERE status = 2;
+
+-- unfinished_in_range
+SELECT json_group_array(seq) FROM items i
+WHERE seq BETWEEN ? AND ?
+  AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run);
+
+-- unfinished_among
+SELECT json_group_array(seq) FROM items i
+WHERE seq IN (SELECT value FROM json_each(?))
+  AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run);
+
+-- release_claims
+UPDATE ack_queue_chunks SET status = 1, claimant = NULL, epoch = NULL, redelivered = 1
+WHERE status = 2 AND claimant = ?;
+
+-- release_all_claims
+UPDATE ack_queue_chunks SET status = 1, claimant = NULL, epoch = NULL, redelivered = 1 WHERE status = 2;
+
+-- purge_acked
+DELETE FROM ack_queue_chunks WHERE status = 5;
+
+-- count_ready
+SELECT count(*) FROM ack_queue_chunks WHERE status < 2;
+
+-- any_open
+-- Ready or unacked: something still has to run.
+SELECT EXISTS (SELECT 1 FROM ack_queue_chunks WHERE status < 2)
+    OR EXISTS (SELECT 1 FROM ack_queue_chunks WHERE status = 2);
+
+-- ready_lanes
+SELECT lane, count(*) FROM ack_queue_chunks WHERE status < 2 AND lane > 0 GROUP BY lane;
+
+-- count_interruptions
+UPDATE items SET interruptions = interruptions + 1
+WHERE seq IN (SELECT value FROM json_each(?))
+  AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = items.seq AND o.run = items.run);
+
+-- tally_interruptions
+UPDATE tally SET interruptions = interruptions + ?;
+
+-- suspects_among
+SELECT json_group_array(seq) FROM items
+WHERE seq IN (SELECT value FROM json_each(?)) AND interruptions >= ?;
+
+-- count_death
+UPDATE items SET deaths = deaths + 1 WHERE seq = ? RETURNING deaths;
+
+-- read_run
+-- The run of an item, with the attempts of it that failed and the time that they took.
+SELECT i.run, count(a.n), coalesce(sum(a.duration_us), 0)
+FROM items i LEFT JOIN attempts a ON a.seq = i.seq AND a.run = i.run WHERE i.seq = ?;
+
+-- insert_outcome
+-- The unique index on (seq, run) refuses a second outcome of a run.
+INSERT OR IGNORE INTO outcomes (seq, run, success, attempts, duration_us, bucket, ended_ms, worker, error_group,
+                                error_type, error, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- insert_attempt
+INSERT OR IGNORE INTO attempts (seq, run, number, started_ms, duration_us, worker, delay_ms, not_before,
+                                error_group, error_type, error, traceback)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- last_numbers
+SELECT coalesce((SELECT max(n) FROM outcomes), 0), coalesce((SELECT max(n) FROM attempts), 0);
+
+-- tally_outcomes
+-- From the rows that were really written: those behind the last number before this transaction.
+UPDATE tally SET
+    success = tally.success + d.success, failed = tally.failed + d.failed,
+    recovered = tally.recovered + d.recovered, attempts = tally.attempts + d.success,
+    duration_us = tally.duration_us + d.duration_us
+FROM (SELECT coalesce(sum(success), 0) AS success, coalesce(sum(1 - success), 0) AS failed,
+             coalesce(sum(success AND attempts > 1), 0) AS recovered,
+             coalesce(sum(duration_us), 0) AS duration_us
+      FROM outcomes WHERE n > ?) d;
+
+-- tally_attempts
+UPDATE tally SET attempts = tally.attempts + d.attempts, retries = tally.retries + d.retries
+FROM (SELECT count(*) AS attempts, count(delay_ms) AS retries FROM attempts WHERE n > ?) d;
+
+-- count_latency
+INSERT INTO latency (bucket, items)
+SELECT bucket, count(*) FROM outcomes WHERE n > ? AND attempts > 0 GROUP BY bucket
+ON CONFLICT (bucket) DO UPDATE SET items = latency.items + excluded.items;
+
+-- count_intervals
+INSERT INTO intervals (start_s, success, failed)
+SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY 1
+ON CONFLICT (start_s) DO UPDATE 
+SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed;
+
+-- insert_error_group
+INSERT INTO error_groups (fingerprint, error_type, message, frame, first_ms, last_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (fingerprint) DO NOTHING;
+
+-- error_group_id
+SELECT id FROM error_groups WHERE fingerprint = ?;
+
+-- count_error_groups
+SELECT count(*) FROM error_groups;
+
+-- group_attempts
+UPDATE error_groups SET attempts = error_groups.attempts + d.attempts,
+    last_ms = max(error_groups.last_ms, d.last_ms)
+FROM (SELECT error_group, count(*) AS attempts, max(started_ms) AS last_ms
+      FROM attempts WHERE n > ? GROUP BY error_group) d
+WHERE id = d.error_group;
+
+-- group_failures
+UPDATE error_groups SET failed = error_groups.failed + d.failed,
+    last_ms = max(error_groups.last_ms, d.last_ms),
+    examples = CASE WHEN json_array_length(examples) < 5 THEN json_insert(examples, '$[#]', d.seq) ELSE examples END
+FROM (SELECT error_group, count(*) AS failed, max(ended_ms) AS last_ms, min(seq) AS seq
+      FROM outcomes WHERE n > ? AND success = 0 GROUP BY error_group) d
+WHERE id = d.error_group;
+
+-- read_error_groups
+SELECT error_type, message, frame, failed, attempts, first_ms, last_ms, examples FROM error_groups
+WHERE failed > 0 OR attempts > 0 ORDER BY failed DESC, attempts DESC, id LIMIT ?;
+
+-- read_latency
+SELECT bucket, items FROM latency ORDER BY bucket;
+
+-- read_intervals
+SELECT start_s, success, failed FROM intervals ORDER BY start_s;
+
+-- rate_since
+SELECT coalesce(sum(success + failed), 0), min(start_s) FROM intervals WHERE start_s >= ?;
+
+-- name_items
+-- The few items that a report names as examples.
+SELECT seq, coalesce(item_id, 'item-' || seq) FROM items WHERE seq IN (SELECT value FROM json_each(?));
+
+-- page_of_results
+-- In the order of the input, from behind a seq: pages are found by key, so each costs the same.
+-- A payload that was not asked for is not read from its pages.
+SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.result, o.error_type, o.error,
+       o.attempts, o.duration_us, o.ended_ms, CASE WHEN ?3 THEN i.payload END
+FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+WHERE i.seq > ?1 ORDER BY i.seq LIMIT ?2;
+
+-- page_of_failures
+SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.result, o.error_type, o.error,
+       o.attempts, o.duration_us, o.ended_ms, CASE WHEN ?3 THEN i.payload END
+FROM outcomes o JOIN items i ON i.seq = o.seq AND i.run = o.run
+WHERE o.success = 0 AND o.seq > ?1 ORDER BY o.seq LIMIT ?2;
+
+-- repeated_ids
+-- Counted once, at the end of the input, for a warning.
+SELECT count(*) - count(DISTINCT item_id) FROM items WHERE item_id IS NOT NULL;
+
+-- check_items_without_message
+-- Invariant (a): each item without an outcome lies in exactly one ready or unacked message.
+SELECT count(*) FROM items i
+WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run)
+  AND (SELECT count(*) FROM ack_queue_chunks c
+       WHERE c.status < 3 AND i.seq BETWEEN c.first_seq AND c.last_seq) <> 1;
+
+-- check_tally
+-- Invariant (b): the tally equals the rows.
+SELECT t.items = (SELECT count(*) FROM items)
+   AND t.success = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 1)
+   AND t.failed = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 0)
+   AND t.duration_us = (SELECT coalesce(sum(duration_us), 0) FROM outcomes)
+   AND t.attempts = (SELECT count(*) FROM attempts) + (SELECT count(*) FROM outcomes WHERE success = 1)
+   AND (SELECT coalesce(sum(items), 0) FROM latency) = (SELECT count(*) FROM outcomes WHERE attempts > 0)
+   AND (SELECT coalesce(sum(success + failed), 0) FROM intervals) = (SELECT count(*) FROM outcomes)
+   AND (SELECT coalesce(sum(failed), 0) FROM error_groups) = (SELECT count(*) FROM outcomes WHERE success = 0)
+FROM tally t;
+
+-- check_input
+-- Invariant (c): the input position equals the items stored.
+SELECT b.input_records = (SELECT count(*) FROM items) FROM batch b;

@@ -1,0 +1,1 @@
+"""What `scripts/bench` measures, and the patterns that it compares with."""

@@ -1,0 +1,210 @@
+"""The cases: what is measured, how the two sides alternate, and what is good enough."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.handlers import WAIT_SECONDS
+from benchmarks.measure import WORKERS, Bench, Command, batchq, batchq_start, by_hand, write_items
+
+SMALL_BYTES: Final = 200
+LARGE_BYTES: Final = 10_000
+MEMORY_CONCURRENCY: Final = 100
+SLOTS: Final = 1000
+WARM_UP_SHARE: Final = 0.05
+STARTED_BATCHES: Final = 3
+
+Measure = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a measured value is held against.
+
+    Attributes:
+        sign: ``>=``, ``<=`` or ``<``.
+        value: in the unit of the row.
+    """
+
+    sign: str
+    value: float
+
+    def is_met(self, measured: float) -> bool:
+        """Whether `measured` is good enough."""
+        if self.sign == ">=":
+            return measured >= self.value
+        return measured < self.value or (self.sign == "<=" and measured == self.value)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        case: the letter of `--only`.
+        what: what was compared with what.
+        measured: the value, in `unit`.
+        unit: ``x`` (a ratio), ``%`` or ``MB``.
+        target: None where only the number is of interest.
+        low, high: the values that the single pairs of runs gave.
+        details: the times or sizes behind it, by name.
+    """
+
+    case: str
+    what: str
+    measured: float
+    unit: str
+    target: Target | None
+    low: float
+    high: float
+    details: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        if self.target is None:
+            return "-"
+        return "met" if self.target.is_met(self.measured) else "MISSED"
+
+
+def throughput(bench: Bench) -> Iterator[Row]:
+    """(a) Machinery alone, from file to outcomes on disk, against the pattern written by hand."""
+    count = bench.items(200_000)
+    source = write_items(bench.folder / "small.jsonl", count, SMALL_BYTES)
+    fewer = bench.items(200_000 * WARM_UP_SHARE)
+    warm = write_items(bench.folder / "warm.jsonl", fewer, SMALL_BYTES)
+    written = bench.folder / "by_hand.jsonl"
+    for concurrency, target in ((100, Target(">=", 1.5)), (5, None)):
+
+        def hand(source: Path = source, count: int = count, concurrency: int = concurrency) -> float:
+            seconds = bench.time(by_hand(source, written, concurrency))
+            bench.say(f"  by hand, {count:,} items, concurrency {concurrency}: {seconds:.2f} s")
+            return seconds
+
+        def ours(source: Path = source, count: int = count, concurrency: int = concurrency) -> float:
+            return bench.time_batch(source, count, "noop", concurrency)
+
+        hand(warm, fewer)
+        ours(warm, fewer)
+        hand_times, our_times = _alternate(bench.runs, hand, ours)
+        ratios = [a / b for a, b in zip(hand_times, our_times, strict=True)]
+        yield Row(
+            "a",
+            f"{count:,} no-op items, {WORKERS} workers, -c {concurrency}: items/s against by hand",
+            min(hand_times) / min(our_times),
+            "x",
+            target,
+            min(ratios),
+            max(ratios),
+            {
+                "by_hand_seconds": hand_times,
+                "batchq_seconds": our_times,
+                "by_hand_per_second": count / min(hand_times),
+                "batchq_per_second": count / min(our_times),
+            },
+        )
+    source.unlink()
+
+
+def waiting(bench: Bench) -> Iterator[Row]:
+    """(b) What is lost where the handler waits: slots scale with the items, so that the ideal stays 2 s."""
+    slots = bench.items(SLOTS)
+    few, many = 20 * slots, 60 * slots
+    sources = {count: write_items(bench.folder / f"wait-{count}.jsonl", count, SMALL_BYTES) for count in (few, many)}
+    warm = write_items(bench.folder / "warm.jsonl", slots, SMALL_BYTES)
+    bench.time_batch(warm, slots, "wait", slots)
+    few_times, many_times = _alternate(
+        bench.runs,
+        lambda: bench.time_batch(sources[few], few, "wait", slots),
+        lambda: bench.time_batch(sources[many], many, "wait", slots),
+    )
+    ideal = (many - few) * WAIT_SECONDS / slots
+    shares = [100 * ideal / (b - a) for a, b in zip(few_times, many_times, strict=True)]
+    yield Row(
+        "b",
+        f"{WAIT_SECONDS * 1000:.0f} ms handler, -c {slots:,}: ideal against marginal time, {few:,} to {many:,} items",
+        100 * ideal / (min(many_times) - min(few_times)),
+        "%",
+        Target(">=", 95.0),
+        min(shares),
+        max(shares),
+        {"ideal_seconds": ideal, "few_seconds": few_times, "many_seconds": many_times},
+    )
+
+
+def memory(bench: Bench) -> Iterator[Row]:
+    """(c) Whether memory grows with the input: peak of the process tree, the median of the runs."""
+    for full, size in ((1_000_000, SMALL_BYTES), (100_000, LARGE_BYTES)):
+        many, few = bench.items(full), bench.items(full // 10)
+        large = write_items(bench.folder / "large.jsonl", many, size)
+        small = write_items(bench.folder / "small.jsonl", few, size)
+        bench.time_batch(small, few, "noop", MEMORY_CONCURRENCY)
+        few_peaks, many_peaks = _alternate(
+            bench.runs,
+            lambda few=few, small=small: bench.peak_of_batch(small, few, MEMORY_CONCURRENCY),
+            lambda many=many, large=large: bench.peak_of_batch(large, many, MEMORY_CONCURRENCY),
+        )
+        grown = [b - a for a, b in zip(few_peaks, many_peaks, strict=True)]
+        yield Row(
+            "c",
+            f"peak RSS, {many:,} less {few:,} items of {size:,} bytes, -c {MEMORY_CONCURRENCY}",
+            statistics.median(many_peaks) - statistics.median(few_peaks),
+            "MB",
+            Target("<=", 30.0),
+            min(grown),
+            max(grown),
+            {"few_peak_mb": few_peaks, "many_peak_mb": many_peaks},
+        )
+        large.unlink()
+
+
+def starts(bench: Bench) -> Iterator[Row]:
+    """(d) Whether the command line feels instant: the median, in units of importing click."""
+    home = bench.folder / "home-of-a-few"
+    source = write_items(bench.folder / "few.jsonl", 20, SMALL_BYTES)
+    for number in range(STARTED_BATCHES):
+        bench.time(batchq_start(source, home, f"batch-{number}", "noop", 5))
+    commands: dict[str, Command] = {
+        'python -c "import click"': [sys.executable, "-c", "import click"],
+        "batchq --help": batchq("--help"),
+        f"batchq status, {STARTED_BATCHES} batches": batchq("status", "--home", str(home)),
+    }
+    for command in commands.values():
+        bench.time(command)
+    times = _alternate(bench.starts, *[lambda command=command: bench.time(command) for command in commands.values()])
+    unit, medians = times[0], [statistics.median(column) for column in times]
+    for name, column, median in list(zip(commands, times, medians, strict=True))[1:]:
+        ratios = [b / a for a, b in zip(unit, column, strict=True)]
+        bench.say(f"  {name}: {median * 1000:.0f} ms, click {medians[0] * 1000:.0f} ms")
+        yield Row(
+            "d",
+            f'{name}: in units of python -c "import click"',
+            median / medians[0],
+            "x",
+            Target("<", 2.0),
+            min(ratios),
+            max(ratios),
+            {"click_seconds": unit, "batchq_seconds": column},
+        )
+
+
+CASES: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
+    "a": throughput,
+    "b": waiting,
+    "c": memory,
+    "d": starts,
+}
+
+
+def _alternate(rounds: int, *measures: Measure) -> list[list[float]]:
+    """Each measure's values, taken in turns (A B A B), so that a slow minute of the machine hits all of them."""
+    values: list[list[float]] = [[] for _ in measures]
+    for _ in range(rounds):
+        for column, measure in zip(values, measures, strict=True):
+            column.append(measure())
+    return values

@@ -1,0 +1,68 @@
+"""The SQL by name: each statement compiles, and no hot one reads a whole table."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import batchq.store
+from batchq.store.connection import SQL, repeat_values
+
+STORE = Path(batchq.store.__file__).parent
+ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
+"""Tables of one row, and what is made of a parameter."""
+COLD = {
+    "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
+    "repeated_ids",  # once, at the end of the input
+    "read_sessions", "read_latency", "read_intervals", "read_error_groups", "count_error_groups",  # bounded tables
+    "count_chunks",  # persist-queue's counts, not used in a run
+}  # fmt: skip
+
+
+@pytest.fixture
+def schema() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript((STORE / "schema.sql").read_text())
+    return connection
+
+
+def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+    named = set(re.findall(r":(\w+)", statement))
+    numbered = {int(number) for number in re.findall(r"\?(\d+)", statement)}
+    count = max(numbered) if numbered else statement.count("?")
+    parameters = dict.fromkeys(named) if named and not count else [None] * count
+    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement, parameters)]
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_each_statement_compiles_against_the_schema(schema: sqlite3.Connection, name: str) -> None:
+    _plan(schema, SQL[name])
+
+
+@pytest.mark.parametrize("name", sorted(set(SQL) - COLD))
+def test_no_hot_statement_scans_a_table(schema: sqlite3.Connection, name: str) -> None:
+    scans = [
+        step
+        for step in _plan(schema, SQL[name])
+        if step.startswith("SCAN ")
+        and step.split()[1] not in ONE_ROW
+        and "USING" not in step
+        and "CONSTANT" not in step
+        and "subquery" not in step
+    ]
+    assert scans == []
+
+
+def test_every_statement_is_used_somewhere() -> None:
+    code = "".join(path.read_text() for path in STORE.glob("*.py"))
+    assert [name for name in SQL if f'"{name}"' not in code] == []
+
+
+def test_repeated_values_insert_that_many_rows() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE t (a, b)")
+    connection.execute(repeat_values("INSERT INTO t VALUES (?, ?)", 3), [1, 2, 3, 4, 5, 6])
+    assert connection.execute("SELECT * FROM t").fetchall() == [(1, 2), (3, 4), (5, 6)]
