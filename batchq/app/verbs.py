@@ -14,7 +14,7 @@ from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import ConfigError, HomeError, UsageError
 from batchq.handlers import load_handler, load_target, split_target
-from batchq.inputs import describe, detect_format, open_reader
+from batchq.inputs import describe, open_reader
 from batchq.model import COMPLETED, ENDED, BatchSpec, Tally
 from batchq.store.batch import create_batch
 from batchq.store.connection import DatabaseError
@@ -155,7 +155,7 @@ def _spec(request: StartRequest) -> BatchSpec:
         folder=str(folder),
         cwd=str(cwd),
         python=sys.executable,
-        source=describe(request.input, detect_format(request.input, request.input_format), request.limit),
+        source=describe(request.input, request.input_format, request.limit),
         setup=setup,
         concurrency=request.concurrency,
         workers=min(workers, request.concurrency),

@@ -143,6 +143,8 @@ class Supervisor:
         self._epoch = self._store.begin_session()
         self._began = time.monotonic()
         self._store.move("supervise")
+        if row.input_done:
+            self._store.move("filled")
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
         self._quarantining = True
         self._next_lane = max([LANE_ALONE, *self._store.queue.quarantined()]) + 1

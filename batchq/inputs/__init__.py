@@ -65,9 +65,9 @@ def describe(name: str, given_format: str | None = None, limit: int | None = Non
     if name == STDIN:
         return SourceSpec(STDIN, STDIN, detect_format(name, given_format), limit=limit)
     path = Path(name).absolute()
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(name, "is a folder, not a file", hint="Name a file in it.")
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, for names that no file can have too
         near = difflib.get_close_matches(path.name, _names_in(path.parent), 1)
         hint = f"Did you mean {Path(name).with_name(near[0])}?" if near else "Check the path."
         raise InputError(name, "no such file", hint=hint)
@@ -102,13 +102,16 @@ def open_reader(
     """
     kinds: dict[str, type[Reader]] = {"jsonl": JsonLines, "txt": TextLines, "json": JsonArray}
     try:
-        stream = _open(source, stdin)
-        reader = kinds.get(source.format, Table)(source, stream, position)
-        reader.begin(digest if verify else "")
+        reader = kinds.get(source.format, Table)(source, _open(source, stdin), position)
+        try:
+            reader.begin(digest if verify else "")
+            if strict_first:
+                reader.check_first()
+        except BaseException:
+            reader.close()
+            raise
     except OSError as error:
         raise InputError(source.name, error.strerror or str(error), hint="Put it back, and resume.") from error
-    if strict_first:
-        reader.check_first()
     return reader
 
 
@@ -121,4 +124,7 @@ def _open(source: SourceSpec, stdin: BinaryIO | None) -> BinaryIO:
 
 
 def _names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    try:
+        return os.listdir(folder)
+    except (OSError, ValueError):
+        return []

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from batchq.errors import InputError
-from batchq.inputs.reader import BLOCK, EXCERPT, Reader, read_some, refuse_foreign
-from batchq.inputs.values import DECODER, JSON_SPACE, item_id_of, told
+from batchq.inputs.reader import BLOCK, EXCERPT, Reader, not_utf8, read_some, refuse_foreign
+from batchq.inputs.values import DECODER, JSON_SPACE, LENIENT, item_id_of, told
 from batchq.model import Record
 
 CUT_TOKEN: Final = 12
 """A parse error so near to the end of the text read so far may be one of a token that is cut in two."""
+_BEHIND_ELEMENT: Final = (*JSON_SPACE, ",", "]")
 
 
 class JsonArray(Reader):
@@ -22,76 +23,88 @@ class JsonArray(Reader):
     def begin(self, digest: str) -> None:
         head = read_some(self._stream, len(codecs.BOM_UTF32_LE))
         refuse_foreign(self._name, head)
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        # Bytes that are not UTF-8 become lone surrogates: only the element that holds one is lost.
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self._ended = False
         self._text = self._decoder.decode(head)
         self._at = 0
-        self._dropped_lines = 0
         self._elements = 0
+        self._counted = 0
+        self._newlines = 0
+        self._line_start = 0
+        if self._peek() not in ("", "["):
+            hint = "For a value a line: --input-format jsonl."
+            place = self._place(self._at)
+            raise InputError(self._name, "its top level is not an array", *place, hint=hint)
         self._records = self._read_records()
+        for _ in range(self._position.offset):
+            next(self._records, None)
         if self._position.offset:
-            for _ in range(self._position.offset):
-                next(self._records, None)
             self._compare(digest)
 
     def _read_records(self) -> Iterator[Record]:
-        try:
-            if not self._peek():
-                return
-            if self._peek() != "[":
-                raise InputError(
-                    self._name,
-                    "its top level is not an array",
-                    hint="For a value a line: --input-format jsonl.",
-                )
+        if not self._peek():
+            return
+        self._at += 1
+        if self._peek() == "]":
             self._at += 1
-            if self._peek() == "]":
-                self._at += 1
-            else:
-                yield from self._read_elements()
-            if self._peek():
-                yield self._rest_lost("something follows the array")
-        except UnicodeDecodeError as error:
-            yield self._rest_lost(f"not UTF-8: byte 0x{error.object[error.start]:02x}")
+        else:
+            yield from self._read_elements()
+        if self._peek():
+            yield self._rest_lost("something follows the array")
 
     def _read_elements(self) -> Iterator[Record]:
         while True:
             self._peek()
-            line = self._dropped_lines + self._text.count("\n", 0, self._at) + 1
+            line, column = self._place(self._at)
             try:
-                value, end = self._decode()
+                value, end, refused = self._decode()
             except (ValueError, RecursionError) as error:
                 yield self._rest_lost(told(error)[1], error.pos if isinstance(error, json.JSONDecodeError) else None)
-                self._at = len(self._text)
-                self._ended = True
                 return
             payload = self._text[self._at : end]
             self._at = end
             self._elements += 1
-            self._hash.update(payload.encode())
-            yield Record(payload, item_id_of(value), line, self._elements, self._line())
+            raw = payload.encode("utf-8", "surrogateescape")
+            self._hash.update(raw + b",")
+            next_line = self._place(end)[0]
+            if refused is None and not payload.isascii():
+                refused = not_utf8(raw, "element")
+            if refused is None:
+                yield Record(payload, item_id_of(value), line, self._elements, next_line)
+            else:
+                yield self._bad(payload, line, self._elements, next_line, column, refused)
             follows = self._peek()
+            if follows not in ("]", ","):
+                yield self._rest_lost("',' or ']' expected" if follows else "the array is cut off")
+                return
             self._at += 1
             if follows == "]":
                 return
-            if follows != ",":
-                yield self._rest_lost("',' or ']' expected" if follows else "the array is cut off")
-                self._at = len(self._text)
-                self._ended = True
-                return
 
-    def _decode(self) -> tuple[Any, int]:
-        """The value at the position, with more text as long as it may be cut off."""
+    def _decode(self) -> tuple[Any, int, str | None]:
+        """The value at the position, its end, and why it is refused; with more text as long as it may be cut off."""
+        decoder, refused = DECODER, None
         while True:
             try:
-                value, end = DECODER.raw_decode(self._text, self._at)
-                if end < len(self._text) or self._ended:
-                    return value, end
+                value, end = decoder.raw_decode(self._text, self._at)
+                if self._ended or self._is_whole(end):
+                    return value, end, refused
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - CUT_TOKEN
                 if self._ended or not cut:
                     raise
+            except ValueError as error:  # NaN, or an integer that is too long: where it ends can be told
+                if decoder is LENIENT:
+                    raise
+                decoder, refused = LENIENT, told(error)[1]
+                continue
             self._more()
+
+    def _is_whole(self, end: int) -> bool:
+        """False when the value that ends there may be a number whose rest is still to come (``1.`` and then ``5``)."""
+        text = self._text
+        return text[end - 1] in '}]"' or end + 2 < len(text) or text[end : end + 1] in _BEHIND_ELEMENT
 
     def _peek(self) -> str:
         """The next character that is no white space; empty at the end."""
@@ -104,22 +117,29 @@ class JsonArray(Reader):
             self._more()
 
     def _more(self) -> None:
-        # As much again as is there, so that a huge element is parsed a few times and not once a block.
+        # At least as much again as is there, so that a huge element is parsed a few times and not once a block.
+        line, column = self._place(self._at)
+        self._newlines, self._line_start, self._counted = line - 1, 1 - column, 0
         kept = self._text[self._at :]
-        self._dropped_lines += self._text.count("\n", 0, self._at)
-        block = self._stream.read(max(BLOCK, len(kept)))
+        block = read_some(self._stream, max(1, len(kept)), BLOCK)
         self._ended = not block
         self._text = kept + self._decoder.decode(block, final=not block)
         self._at = 0
 
-    def _line(self) -> int:
-        return self._dropped_lines + self._text.count("\n", 0, self._at) + 1
+    def _place(self, at: int) -> tuple[int, int]:
+        """Line and column of a place in the text; places are asked for in order."""
+        self._newlines += self._text.count("\n", self._counted, at)
+        self._line_start = self._text.rfind("\n", self._counted, at) + 1 or self._line_start
+        self._counted = at
+        return self._newlines + 1, at - self._line_start + 1
 
     def _rest_lost(self, reason: str, at: int | None = None) -> Record:
-        at = self._at if at is None else at
-        line = self._dropped_lines + self._text.count("\n", 0, at) + 1
-        column = at - self._text.rfind("\n", 0, at)
-        self._elements += 1
+        """The record that stands for all that cannot be read; the input is at its end then."""
+        line, column = self._place(self._at if at is None else at)
         excerpt = self._text[self._at : self._at + EXCERPT]
+        self._elements += 1
+        self._at = len(self._text)
+        self._ended = True
+        self._hash.update(reason.encode("utf-8", "backslashreplace"))
         reason = f"{reason}; the rest of the array cannot be read"
         return self._bad(excerpt, line, self._elements, line, column, reason)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from batchq.inputs.reader import BLOCK, Reader, read_some, refuse_foreign
+from batchq.inputs.reader import BLOCK, Reader, not_utf8, read_some, refuse_foreign
 from batchq.inputs.values import DECODER, JSON_SPACE, item_id_of, told
 from batchq.model import Record
 
@@ -20,16 +20,16 @@ class LineReader(Reader):
         self._line = 0
         self._buffer = b""
         self._buffer_start = self._hashed = 0
+        self._lines = self._read_lines()
         self._head()
-        start = self._position.offset
-        if start:
-            self._skip_to(start)
+        if self._position.offset:
+            self._skip_to(self._position.offset)
             self._compare(digest)
             self._line = self._position.line - 1
-        self._lines = self._read_lines()
+            self._lines = self._read_lines()
         self._records = self._read_records()
 
-    def digest(self) -> str:
+    def _digest(self) -> str:
         self._hash_to(self._offset)
         return self._hash.hexdigest()
 
@@ -45,10 +45,8 @@ class LineReader(Reader):
         """Lines without their newline; `_offset` and `_line` are behind the line when it is yielded."""
         read = self._stream.read1 if hasattr(self._stream, "read1") else self._stream.read
         pieces = [self._buffer] if self._buffer else []
-        size = len(self._buffer)
         while block := read(BLOCK):
             pieces.append(block)
-            size += len(block)
             if b"\n" not in block:
                 continue  # A long line is joined once, when its end has come.
             buffer = b"".join(pieces)
@@ -57,7 +55,7 @@ class LineReader(Reader):
             self._buffer, self._buffer_start = buffer, self._offset
             yield from self._each(lines)
             self._hash_to(self._offset)
-            pieces, size = [rest], len(rest)
+            pieces = [rest]
         last = b"".join(pieces)
         if last:
             self._buffer, self._buffer_start = last, self._offset
@@ -94,11 +92,10 @@ class LineReader(Reader):
         self._buffer = b""
         self._offset = self._buffer_start = self._hashed = offset
 
-    def _undecodable(self, line: bytes, number: int, error: UnicodeDecodeError) -> Record:
-        byte = line[error.start]
-        reason = f"not UTF-8: byte 0x{byte:02x} at offset {error.start} of the line"
+    def _undecodable(self, line: bytes, error: UnicodeDecodeError) -> Record:
+        reason = not_utf8(line, "line") or str(error)
         text = line.decode("utf-8", "replace")
-        return self._bad(text, number, self._offset, self._line + 1, error.start + 1, reason)
+        return self._bad(text, self._line, self._offset, self._line + 1, error.start + 1, reason)
 
 
 class JsonLines(LineReader):
@@ -108,16 +105,19 @@ class JsonLines(LineReader):
         decode = DECODER.raw_decode
         for line in self._lines:
             try:
-                text = line.decode().strip(JSON_SPACE)
+                whole = line.decode()
+                text = whole.strip(JSON_SPACE)
                 if not text:
                     continue
                 value, end = decode(text)
                 if end != len(text):
                     raise json.JSONDecodeError("a second value in the line", text, end)
             except UnicodeDecodeError as error:
-                yield self._undecodable(line, self._line, error)
+                yield self._undecodable(line, error)
             except (ValueError, RecursionError) as error:
                 column, reason = told(error)
+                if column is not None:
+                    column += len(whole) - len(whole.lstrip(JSON_SPACE))
                 yield self._bad(text, self._line, self._offset, self._line + 1, column, reason)
             else:
                 yield Record(text, item_id_of(value), self._line, self._offset, self._line + 1)
@@ -131,7 +131,7 @@ class TextLines(LineReader):
             try:
                 text = line.decode().rstrip("\r")
             except UnicodeDecodeError as error:
-                yield self._undecodable(line, self._line, error)
+                yield self._undecodable(line, error)
                 continue
             if text.strip():
                 payload = json.dumps(text, ensure_ascii=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,12 +17,19 @@ STDIN: Final = "-"
 BLOCK: Final = 256 * 1024
 EXCERPT: Final = 1000
 """Characters that are kept of a record that cannot be read."""
-_FOREIGN_MARKS: Final = (
+_FOREIGN: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_FOREIGN_ZEROS: Final = {
+    (False, True, True, True): "UTF-32LE",
+    (True, True, True, False): "UTF-32BE",
+    (False, True, False, True): "UTF-16LE",
+    (True, False, True, False): "UTF-16BE",
+}
+"""Where the first four bytes are zero when there is no mark and the text begins with ASCII."""
 
 
 class Reader:
@@ -68,10 +76,14 @@ class Reader:
 
     def digest(self) -> str:
         """Hash over all that was consumed up to the last record that was yielded."""
+        return self._digest_before_peek if self._peeked else self._digest()
+
+    def _digest(self) -> str:
         return self._hash.hexdigest()
 
     def check_first(self) -> None:
         """Raise `InputError` when the first record cannot be read; it is yielded later all the same."""
+        self._digest_before_peek = self._digest()
         first = next(self._records, None)
         if first is None:
             return
@@ -95,16 +107,32 @@ class Reader:
             )
 
 
-def read_some(stream: BinaryIO, least: int) -> bytes:
-    """At least `least` bytes, unless the stream ends before."""
-    found = b""
-    while len(found) < least and (block := stream.read(least - len(found))):
-        found += block
-    return found
+def read_some(stream: BinaryIO, least: int, most: int = 0) -> bytes:
+    """At least `least` bytes unless the stream ends before; up to `most` where they are there already."""
+    read = stream.read1 if hasattr(stream, "read1") else stream.read  # does not wait for all that it may read
+    blocks: list[bytes] = []
+    size = 0
+    while size < least and (block := read(max(least, most) - size)):
+        blocks.append(block)
+        size += len(block)
+    return b"".join(blocks)
 
 
 def refuse_foreign(name: str, head: bytes) -> None:
-    for mark, encoding in _FOREIGN_MARKS:
-        if head.startswith(mark):
-            hint = f"Convert it: iconv -f {encoding} -t UTF-8 {name} > utf8-{Path(name).name}"
-            raise InputError(name, f"is {encoding}, not UTF-8", hint=hint)
+    """Raise when the first four bytes are not those of UTF-8."""
+    marked = next((encoding for mark, encoding in _FOREIGN if head.startswith(mark)), None)
+    encoding = marked or _FOREIGN_ZEROS.get(tuple(byte == 0 for byte in head))
+    if encoding is not None:
+        command = f"iconv -f {encoding} -t UTF-8"
+        if name != STDIN:
+            command += f" {shlex.quote(name)} > {shlex.quote(f'utf8-{Path(name).name}')}"
+        raise InputError(name, f"is {encoding}, not UTF-8", hint=f"Convert it: {command}")
+
+
+def not_utf8(raw: bytes, what: str) -> str | None:
+    """Why bytes are not UTF-8, or None when they are."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start} of the {what}"
+    return None

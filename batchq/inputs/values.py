@@ -13,6 +13,8 @@ def _refuse_constant(name: str) -> Any:
 
 
 DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+LENIENT: Final = json.JSONDecoder(parse_constant=str, parse_int=str)
+"""Finds the end of a value that `DECODER` refuses for something else than its grammar."""
 
 
 def told(error: Exception) -> tuple[int | None, str]:

@@ -26,8 +26,9 @@ SUPERVISOR: Final = 0
 
 
 def create_batch(path: Path, batch_id: str, spec: BatchSpec) -> None:
-    """Make the file of a new batch; it is whole on disk when this returns."""
-    with closing(db.create(path, "full")) as connection, db.transaction(connection):
+    """Make the file of a new batch; it appears under its name when it is whole, and not before."""
+    unfinished = path.with_name("batch.new")
+    with closing(db.create(unfinished, "full")) as connection, db.transaction(connection):
         values = {
             "batch_id": batch_id,
             "uuid": str(uuid.uuid4()),
@@ -40,6 +41,7 @@ def create_batch(path: Path, batch_id: str, spec: BatchSpec) -> None:
         }
         connection.execute(SQL["create_batch"], values)
         connection.execute(SQL["create_tally"])
+    unfinished.rename(path)
 
 
 class BatchStore(BatchReader):

@@ -158,11 +158,22 @@ def open_reader(path: Path) -> Connection:
 def _open(path: Path, mode: str) -> Connection:
     try:
         connection = _connect(path, mode)
-        version = _version(connection)
     except sqlite3.DatabaseError as error:
-        raise StoreError(str(path), f"is not a readable batch file ({error})") from error
-    if version != SCHEMA_VERSION:
+        raise StoreError(str(path), f"cannot be opened ({error})") from error
+    try:
+        _check_version(connection, path)
+    except sqlite3.DatabaseError as error:
         connection.close()
+        raise StoreError(str(path), f"is not a readable batch file ({error})") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: Connection, path: Path) -> None:
+    version = _version(connection)
+    if version != SCHEMA_VERSION:
         if version is None:
             raise StoreError(str(path), "is an SQLite file, but no batch")
         raise StoreError(
@@ -170,7 +181,6 @@ def _open(path: Path, mode: str) -> Connection:
             f"was written by a newer batchq (file version {version}, this one knows {SCHEMA_VERSION})",
             "Upgrade batchq to work with it.",
         )
-    return connection
 
 
 def _version(connection: Connection) -> int | None:

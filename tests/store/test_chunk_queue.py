@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import claimant as claimant_program
@@ -17,8 +18,12 @@ from waiting import wait_until
 from batchq.model import Outcome
 from batchq.store.batch import BatchStore
 from batchq.store.chunks import ChunkQueue, ranges
-from batchq.store.connection import open_writer, transaction
+from batchq.store.connection import Connection, transaction
 from batchq.store.outcomes import OutcomeWriter
+
+Opener = Callable[[Path], Connection]
+Supervised = Callable[[Path], BatchStore]
+
 
 MESSAGES = 20_000
 ITEMS_EACH = 3
@@ -28,7 +33,7 @@ def _ledger(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Path) -> None:
+def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Path, supervised: Supervised) -> None:
     total = MESSAGES * ITEMS_EACH
     database = make_batch(tmp_path, [], chunk_size=ITEMS_EACH)
     records = make_records([str(n) for n in range(1, total + 1)])
@@ -46,7 +51,7 @@ def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Pa
         wait_until(lambda name=name, target=target: len(_ledger(ledgers[name])) > target)
         processes[name].send_signal(signal.SIGKILL)
         processes[name].wait()
-    store = BatchStore(database)
+    store = supervised(database)
     for name in ("k1", "k2"):
         held = [seq for _, first, last, _ in store.queue.claims_of(name) for seq in range(first, last + 1)]
         assert 0 < len(held) <= 2 * claimant_program.WANT
@@ -63,12 +68,11 @@ def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Pa
     assert store.tally().success == total
     store.end_input()
     assert store.complete()
-    store.close()
 
 
-def test_lowest_items_come_first_also_after_they_were_put_back(tmp_path: Path) -> None:
+def test_lowest_items_come_first_also_after_they_were_put_back(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 101)], chunk_size=10)
-    connection = open_writer(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "w", epoch=1)
     with transaction(connection):
         first = queue.claim(15)
@@ -78,43 +82,43 @@ def test_lowest_items_come_first_also_after_they_were_put_back(tmp_path: Path) -
     assert [item.seq for _, items in again.chunks for item in items] == [13, 14, 15]
 
 
-def test_no_claimant_takes_more_than_its_share(tmp_path: Path) -> None:
+def test_no_claimant_takes_more_than_its_share(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 61)])
-    connection = open_writer(database)
+    connection = opened(database)
     with transaction(connection):
         claim = ChunkQueue(connection, "w", epoch=1).claim(1000, claimants=3)
     assert claim.items == 20
 
 
-def test_a_claim_is_bounded_in_bytes_but_never_empty(tmp_path: Path) -> None:
+def test_a_claim_is_bounded_in_bytes_but_never_empty(tmp_path: Path, opened: Opener) -> None:
     large = json.dumps("x" * 5_000_000)
     database = make_batch(tmp_path, [large] * 4)
-    connection = open_writer(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "w", epoch=1)
     with transaction(connection):
         assert queue.claim(4).items == 1
 
 
-def test_payloads_of_any_text_come_back_as_they_were(tmp_path: Path) -> None:
+def test_payloads_of_any_text_come_back_as_they_were(tmp_path: Path, opened: Opener) -> None:
     payloads = [json.dumps(text, ensure_ascii=False) for text in ("é", "漢字", "🙂 x", "", 'a"b', "\u2028", "\x00")]
     database = make_batch(tmp_path, payloads)
-    connection = open_writer(database)
+    connection = opened(database)
     with transaction(connection):
         claim = ChunkQueue(connection, "w", epoch=1).claim(100)
     assert [item.payload for _, items in claim.chunks for item in items] == payloads
 
 
-def test_a_claimant_of_an_older_epoch_gets_nothing(tmp_path: Path) -> None:
+def test_a_claimant_of_an_older_epoch_gets_nothing(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, ["1"])
-    connection = open_writer(database)
+    connection = opened(database)
     with transaction(connection):
         assert not ChunkQueue(connection, "w", epoch=0).claim(1).open
 
 
-def test_an_ack_of_a_chunk_that_was_taken_over_changes_nothing(tmp_path: Path) -> None:
+def test_ack_of_a_chunk_taken_over_changes_nothing(tmp_path: Path, opened: Opener, supervised: Supervised) -> None:
     database = make_batch(tmp_path, ["1", "2"])
-    store = BatchStore(database)
-    connection = open_writer(database)
+    store = supervised(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "old", epoch=1)
     with transaction(connection):
         chunk = queue.claim(2).chunks[0][0]
@@ -126,10 +130,10 @@ def test_an_ack_of_a_chunk_that_was_taken_over_changes_nothing(tmp_path: Path) -
     assert store.tally().interruptions == 2
 
 
-def test_items_with_an_outcome_are_not_given_again(tmp_path: Path) -> None:
+def test_items_with_an_outcome_are_not_given_again(tmp_path: Path, opened: Opener, supervised: Supervised) -> None:
     database = make_batch(tmp_path, ["1", "2", "3"])
-    store = BatchStore(database)
-    connection = open_writer(database)
+    store = supervised(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "w", epoch=1)
     with transaction(connection):
         queue.claim(3)
@@ -141,10 +145,10 @@ def test_items_with_an_outcome_are_not_given_again(tmp_path: Path) -> None:
     assert store.check() == []
 
 
-def test_suspects_leave_their_chunk_for_a_lane_of_their_own(tmp_path: Path) -> None:
+def test_suspects_leave_their_chunk_for_their_own_lane(tmp_path: Path, opened: Opener, supervised: Supervised) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 11)])
-    store = BatchStore(database)
-    connection = open_writer(database)
+    store = supervised(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "w", epoch=1)
     with transaction(connection):
         queue.claim(10)
@@ -157,9 +161,9 @@ def test_suspects_leave_their_chunk_for_a_lane_of_their_own(tmp_path: Path) -> N
     assert store.check() == []
 
 
-def test_the_cost_of_a_claim_does_not_grow_with_the_chunks_that_are_done(tmp_path: Path) -> None:
+def test_the_cost_of_a_claim_does_not_grow_with_the_chunks_that_are_done(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 20_001)], chunk_size=1)
-    connection = open_writer(database)
+    connection = opened(database)
     queue = ChunkQueue(connection, "w", epoch=1)
     steps: list[int] = []
     for _ in range(200):

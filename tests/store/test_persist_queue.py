@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from persistqueue.sqlackqueue import AckStatus, SQLiteAckQueue
 
 from batchq.store import chunks
 from batchq.store.chunks import ChunkQueue
-from batchq.store.connection import open_writer, transaction
+from batchq.store.connection import Connection, transaction
+
+Opener = Callable[[Path], Connection]
+
 
 USED = {
     "_init": [],
@@ -39,8 +43,8 @@ def test_states_of_a_message_are_those_that_the_schema_allows() -> None:
     )
 
 
-def test_its_public_methods_work_on_our_table_and_join_the_open_transaction(tmp_path: Path) -> None:
-    connection = open_writer(make_batch(tmp_path, []))
+def test_its_public_methods_work_on_our_table_and_join_the_open_transaction(tmp_path: Path, opened: Opener) -> None:
+    connection = opened(make_batch(tmp_path, []))
     queue = ChunkQueue(connection, "me", epoch=1)
     broken = "persist-queue {} no longer reaches the method that batchq overrides"
     with transaction(connection):
@@ -71,8 +75,8 @@ def test_its_public_methods_work_on_our_table_and_join_the_open_transaction(tmp_
     assert queue.qsize() == 0, "everything was undone together"
 
 
-def test_the_queue_leaves_a_connection_that_is_not_its_own_open(tmp_path: Path) -> None:
-    connection = open_writer(make_batch(tmp_path, []))
+def test_the_queue_leaves_a_connection_that_is_not_its_own_open(tmp_path: Path, opened: Opener) -> None:
+    connection = opened(make_batch(tmp_path, []))
     queue = ChunkQueue(connection)
     queue.close()
     del queue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,10 @@ COLD = {
 
 
 @pytest.fixture
-def schema() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    connection.executescript((STORE / "schema.sql").read_text())
-    return connection
+def schema() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript((STORE / "schema.sql").read_text())
+        yield connection
 
 
 def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
@@ -62,7 +64,7 @@ def test_every_statement_is_used_somewhere() -> None:
 
 
 def test_repeated_values_insert_that_many_rows() -> None:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE t (a, b)")
-    connection.execute(repeat_values("INSERT INTO t VALUES (?, ?)", 3), [1, 2, 3, 4, 5, 6])
-    assert connection.execute("SELECT * FROM t").fetchall() == [(1, 2), (3, 4), (5, 6)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a, b)")
+        connection.execute(repeat_values("INSERT INTO t VALUES (?, ?)", 3), [1, 2, 3, 4, 5, 6])
+        assert connection.execute("SELECT * FROM t").fetchall() == [(1, 2), (3, 4), (5, 6)]

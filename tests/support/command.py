@@ -62,12 +62,13 @@ class Bench:
         """The environment of a command."""
         return {**os.environ, "LEDGER": str(self.ledger), "GATE": str(self.folder / "gate"), **more}
 
-    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start ``batchq ARGUMENTS`` in a session of its own, and do not wait."""
+    def begin(self, *arguments: str, piped: bool = False, **environment: str) -> subprocess.Popen[str]:
+        """Start ``batchq ARGUMENTS`` in a session of its own, and do not wait; `piped`: its input is ours."""
         return subprocess.Popen(
             [sys.executable, "-m", "batchq", *arguments, "--home", str(self.home)],
             env=self.environment(**environment),
             cwd=self.folder,
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,242 @@
+"""`batchq start` as a user meets it: what is refused, what it says, how it exits, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import ledger
+import pytest
+from command import Bench, ended, wait_until_gone
+from waiting import wait_until
+
+HANDLERS = """
+import asyncio, time
+from batchq import Permanent
+def ok(item): return item["n"] * 10
+def nothing(): pass
+def some(item): return 1 / (item["n"] - 2)
+async def both(item, ctx):
+    return [ctx.item_id, ctx.seq, ctx.attempt, ctx.idempotency_key.endswith(f":{ctx.seq}"), ctx.resource]
+async def same(item): return item
+def prints(item): print("print-%d" % item["n"]); return item["n"]
+def never(item): raise Permanent("no text")
+async def slow(item): await asyncio.sleep(0.3); return 1
+class pool:
+    async def __aenter__(self): return "pool"
+    async def __aexit__(self, *a): pass
+def broken_pool(): raise RuntimeError("no database")
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    (tmp_path / "broken.py").write_text("import nosuchthing\n")
+    made = Bench(tmp_path)
+    made.write_input(3)
+    return made
+
+
+USER_ERRORS = {
+    "no such file": (["nosuch.jsonl", "--func", "handlers:ok"], ["nosuch.jsonl", "no such file"]),
+    "a near file": (["inputs.jsonl", "--func", "handlers:ok"], ["Did you mean input.jsonl?"]),
+    "a folder": ([".", "--func", "handlers:ok"], ["folder"]),
+    "no module": (["input.jsonl", "--func", "handles:ok"], ["handles", "Did you mean handlers?"]),
+    "no function": (["input.jsonl", "--func", "handlers:okk"], ["okk", "Did you mean handlers:ok?"]),
+    "no file of code": (["input.jsonl", "--func", "handler.py:ok"], ["handler.py", "handlers.py:ok"]),
+    "no colon": (["input.jsonl", "--func", "handlers"], ["names no function"]),
+    "no argument": (["input.jsonl", "--func", "handlers:nothing"], ["takes no argument"]),
+    "import fails": (["input.jsonl", "--func", "broken:f"], ["nosuchthing"]),
+    "not JSON": (["bad.jsonl", "--func", "handlers:ok"], ["bad.jsonl, line 1, column 7", "not JSON"]),
+    "empty CSV": (["empty.csv", "--func", "handlers:ok"], ["empty.csv", "header"]),
+    "unknown format": (["input.xyz", "--func", "handlers:ok"], ["--input-format"]),
+    "id of strange letters": (["input.jsonl", "--func", "handlers:ok", "--id", "../x"], ["letters, digits"]),
+    "no concurrency": (["input.jsonl", "--func", "handlers:ok", "-c", "0"], ["--concurrency"]),
+    "half a slot": (["input.jsonl", "--func", "handlers:ok", "-c", "1.5"], ["--concurrency"]),
+    "no number": (["input.jsonl", "--func", "handlers:ok", "--retry-delay", "nan"], ["--retry-delay"]),
+    "negative": (["input.jsonl", "--func", "handlers:ok", "--retry-delay=-1"], ["--retry-delay"]),
+    "infinite": (["input.jsonl", "--func", "handlers:ok", "--timeout", "inf"], ["--timeout"]),
+    "attempts": (["input.jsonl", "--func", "handlers:ok", "--retry-attempts", "-3"], ["--retry-attempts"]),
+    "unknown option": (["input.jsonl", "--func", "handlers:ok", "--fnuc"], ["--fnuc"]),
+    "no setup": (["input.jsonl", "--func", "handlers:ok", "--setup", "handlers:poool"], ["handlers:pool"]),
+}
+
+
+@pytest.mark.parametrize("mistake", USER_ERRORS)
+def test_mistake_is_told_in_a_line_with_what_to_do_and_leaves_nothing(bench: Bench, mistake: str) -> None:
+    (bench.folder / "bad.jsonl").write_text('{"a": oops}\n')
+    (bench.folder / "empty.csv").touch()
+    (bench.folder / "input.xyz").write_text("x\n")
+    arguments, words = USER_ERRORS[mistake]
+    said = bench.run("start", *arguments)
+    assert said.returncode == 2, said.stderr
+    assert said.stdout == ""
+    assert "Traceback" not in said.stderr
+    assert all(word in said.stderr for word in words), said.stderr
+    assert len(said.stderr.strip().splitlines()) <= 4, said.stderr
+    assert not bench.home.exists() or list(bench.home.iterdir()) == []
+
+
+def test_id_that_is_taken_is_refused_and_harms_nothing(bench: Bench) -> None:
+    assert bench.run("start", "input.jsonl", "--func", "handlers:ok", "--id", "b1").returncode == 0
+    again = bench.run("start", "input.jsonl", "--func", "handlers:ok", "--id", "b1")
+    assert again.returncode == 2
+    assert "b1" in again.stderr and "batchq resume b1" in again.stderr
+    assert len(bench.outcomes()) == 3
+
+
+def test_home_that_cannot_be_made_is_refused(bench: Bench) -> None:
+    bench.home.write_text("a file where the folder would be")
+    said = bench.run("start", "input.jsonl", "--func", "handlers:ok")
+    assert said.returncode == 2
+    assert "--home" in said.stderr and "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("e.jsonl", ""), ("b.jsonl", "\n\n"), ("h.csv", "id,text\n"), ("e.json", "[]")]
+)
+def test_input_without_items_is_a_finished_batch_of_none(bench: Bench, name: str, content: str) -> None:
+    (bench.folder / name).write_text(content)
+    said = bench.run("start", name, "--func", "handlers:ok", "--id", "b1")
+    assert said.returncode == 0, said.stderr
+    assert "0" in said.stdout + said.stderr
+    for command in (["status", "b1"], ["results", "b1"], ["report", "b1", "--format", "csv"]):
+        assert bench.run(*command).returncode == 0
+    report = json.loads(bench.run("report", "b1", "--format", "json").stdout)
+    assert (report["total_items"], report["state"]) == (0, "completed")
+
+
+def test_bad_line_becomes_a_failed_item_that_names_it_and_the_rest_runs(bench: Bench) -> None:
+    lines = [json.dumps({"n": n}) for n in range(1, 5001)]
+    lines[3999] = '{"n": 4000,}'
+    (bench.folder / "long.jsonl").write_text("\n".join(lines) + "\n")
+    said = bench.run("start", "long.jsonl", "--func", "handlers:ok", "--id", "b1", "--json")
+    assert said.returncode == 1
+    report = json.loads(said.stdout)
+    assert (report["success_count"], report["failure_count"], report["total_items"]) == (4999, 1, 5000)
+    failed = json.loads(bench.run("results", "b1", "--only", "failed").stdout)
+    assert (failed["seq"], failed["line"], failed["error_type"]) == (4000, 4000, "InvalidInput")
+    assert "long.jsonl, line 4000" in failed["error"]
+    assert bench.broken_invariants() == []
+
+
+def test_exit_code_tells_whether_all_some_or_none_succeeded(bench: Bench) -> None:
+    codes = [
+        bench.run("start", "input.jsonl", "--func", f"handlers:{name}", "--retry-attempts", "1").returncode
+        for name in ("ok", "some", "never")
+    ]
+    assert codes == [0, 1, 1]
+
+
+def test_item_with_all_its_metadata_reaches_the_handler_and_comes_back(bench: Bench) -> None:
+    record = {"id": "ünï-1", "text": "漢字 🙂", "meta": {"deep": [1, None, {"x": 1.5}], "e": ""}, "big": 2**60}
+    (bench.folder / "one.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n")
+    assert bench.run("start", "one.jsonl", "--func", "handlers:same", "--id", "b1").returncode == 0
+    row = json.loads(bench.run("results", "b1", "--with-input").stdout)
+    assert row["result"] == record
+    assert (row["id"], row["seq"], row["line"], row["status"]) == ("ünï-1", 1, 1, "success")
+
+
+def test_context_and_setup_reach_the_handler(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:both", "--setup", "handlers:pool", "--id", "b1")
+    assert said.returncode == 0, said.stderr
+    rows = [json.loads(line)["result"] for line in bench.run("results", "b1").stdout.splitlines()]
+    assert rows == [[f"i{n}", n, 1, True, "pool"] for n in (1, 2, 3)]
+
+
+def test_setup_that_fails_halts_the_batch_with_the_reason_and_keeps_the_items(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:ok", "--setup", "handlers:broken_pool", "--id", "b1")
+    assert said.returncode == 3
+    assert "no database" in said.stderr + said.stdout and "Traceback" not in said.stderr
+    text = (bench.folder / "handlers.py").read_text()
+    (bench.folder / "handlers.py").write_text(text + "\nimport contextlib\nbroken_pool = contextlib.nullcontext\n")
+    assert bench.run("resume", "b1").returncode == 0
+    assert len(bench.outcomes()) == 3
+
+
+def test_prints_of_handlers_go_to_the_log_and_data_alone_to_stdout(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:prints", "--id", "b1", "--json")
+    json.loads(said.stdout)
+    assert "print-" not in said.stdout + said.stderr
+    log = bench.run("log", "b1").stdout
+    assert all(f"print-{n}" in log for n in (1, 2, 3))
+
+
+def test_progress_outside_a_terminal_is_plain_lines(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:slow", "--id", "b1")
+    assert "\r" not in said.stderr and "\x1b" not in said.stderr
+    assert "3 of 3" in said.stderr
+    assert bench.run("start", "input.jsonl", "--func", "handlers:ok", "--id", "b2", "-q").stderr == ""
+
+
+def test_limit_and_standard_input(bench: Bench) -> None:
+    assert bench.run("start", "input.jsonl", "--func", "handlers:ok", "--limit", "2", "--id", "b1").returncode == 0
+    assert set(bench.outcomes()) == {1, 2}
+    process = bench.begin("start", "-", "--input-format", "jsonl", "--func", f"{sys.prefix}/x.py:f")
+    assert ended(process) == 2
+
+
+def test_first_item_starts_while_the_input_is_still_open(bench: Bench) -> None:
+    target = f"{Path(ledger.__file__)}:waits"
+    process = bench.begin("start", "-", "--input-format", "jsonl", "--func", target, "--id", "b1", "-q", piped=True)
+    assert process.stdin is not None
+    process.stdin.write('{"n": 1}\n')
+    process.stdin.flush()
+    wait_until(lambda: set(bench.outcomes()) == {1})
+    process.stdin.write('{"n": 2}\n')
+    process.stdin.close()
+    process.stdin = None
+    assert ended(process) == 0
+    assert set(bench.outcomes()) == {1, 2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_lets_items_in_flight_finish_and_tells_how_to_go_on(bench: Bench, number: signal.Signals) -> None:
+    bench.write_input(2000)
+    process = bench.start("held", "-c", "4")
+    wait_until(lambda: len(ledger.read(bench.ledger)) == 4)
+    process.send_signal(number)
+    place = bench.home / "b1" / "board"
+    wait_until(lambda: place.read_bytes()[:8] != bytes(8))  # the workers have been told
+    (bench.folder / "gate").touch()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == -number
+    assert "batchq resume b1" in stderr and "Traceback" not in stderr
+    wait_until_gone(process.pid)
+    begun = {n for word, n in ledger.read(bench.ledger) if word == "start"}
+    assert set(bench.outcomes()) == begun, "what was in flight was finished and recorded"
+    assert json.loads(bench.run("status", "b1", "--json").stdout)["state"] == "interrupted"
+    assert bench.run("resume", "b1", "-q").returncode == 0
+    assert len([note for note in ledger.read(bench.ledger) if note[0] == "start"]) == 2000, "nothing ran twice"
+
+
+def test_second_signal_abandons_what_is_in_flight(bench: Bench) -> None:
+    process = bench.start("held", "-c", "2", "--grace", "60")
+    wait_until(lambda: len(ledger.read(bench.ledger)) == 2)
+    process.send_signal(signal.SIGINT)
+    place = bench.home / "b1" / "board"
+    wait_until(lambda: place.read_bytes()[:8] != bytes(8))  # the workers have been told
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == -signal.SIGINT
+    assert bench.outcomes() == {}
+    wait_until_gone(process.pid, seconds=5)
+    (bench.folder / "gate").touch()
+    assert bench.run("resume", "b1", "-q").returncode == 0
+
+
+def test_resume_of_a_finished_batch_does_nothing_and_says_so(bench: Bench) -> None:
+    bench.run("start", "input.jsonl", "--func", "handlers:some", "--retry-attempts", "1", "--id", "b1")
+    again = bench.run("resume", "b1")
+    assert again.returncode == 0
+    assert "completed" in again.stderr + again.stdout
+    assert all(count == 1 for count, _ in bench.outcomes().values())
+
+
+@pytest.mark.parametrize("command", ["status", "resume", "results", "report", "log"])
+def test_unknown_id_is_refused_with_nothing_on_stdout(bench: Bench, command: str) -> None:
+    said = bench.run(command, "nosuch")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "nosuch" in said.stderr and "Traceback" not in said.stderr
