@@ -29,7 +29,7 @@ class BenchError(Exception):
     """A run did not do what was to be measured, so that its time would mean nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
     """How this bench runs.
 
