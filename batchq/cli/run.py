@@ -272,7 +272,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
         complain(interrupted_line(batch_id, now.tally, now.input_done, console.command))
         return code
     console.died_of = None  # the signal came when all was done
-    if not console.quiet:
+    if console.as_json or not console.quiet:
         made = build_report(home.find(batch_id))
         console.write(report_json(made) if console.as_json else [report_text(made, console.command)])
     if ending.state != COMPLETED:

@@ -44,28 +44,26 @@ class LineReader(Reader):
     def _read_lines(self) -> Iterator[bytes]:
         """Lines without their newline; `_offset` and `_line` are behind the line when it is yielded."""
         read = self._stream.read1 if hasattr(self._stream, "read1") else self._stream.read
-        pieces = [self._buffer] if self._buffer else []
-        while block := read(BLOCK):
+        pieces: list[bytes] = []
+        block = self._buffer or read(BLOCK)
+        while block:
             pieces.append(block)
-            if b"\n" not in block:
-                continue  # A long line is joined once, when its end has come.
-            buffer = b"".join(pieces)
-            lines = buffer.split(b"\n")
-            rest = lines.pop()
-            self._buffer, self._buffer_start = buffer, self._offset
-            yield from self._each(lines)
-            self._hash_to(self._offset)
-            pieces = [rest]
+            if b"\n" in block:
+                # A long line is joined once, when its end has come.
+                buffer = b"".join(pieces)
+                lines = buffer.split(b"\n")
+                rest = lines.pop()
+                self._buffer, self._buffer_start = buffer, self._offset
+                yield from self._each(lines)
+                self._hash_to(self._offset)
+                pieces = [rest]
+            block = read(BLOCK)
         last = b"".join(pieces)
         if last:
             self._buffer, self._buffer_start = last, self._offset
-            lines = last.split(b"\n")
-            rest = lines.pop()
-            yield from self._each(lines)
-            if rest:
-                self._offset += len(rest)
-                self._line += 1
-                yield self._unmarked(rest)
+            self._offset += len(last)
+            self._line += 1
+            yield self._unmarked(last)
 
     def _each(self, lines: Sequence[bytes]) -> Iterator[bytes]:
         for line in lines:

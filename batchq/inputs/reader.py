@@ -23,7 +23,7 @@ _FOREIGN: Final = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-_FOREIGN_ZEROS: Final = {
+_FOREIGN_ZEROS: Final[dict[tuple[bool, ...], str]] = {
     (False, True, True, True): "UTF-32LE",
     (True, True, True, False): "UTF-32BE",
     (False, True, False, True): "UTF-16LE",

@@ -16,7 +16,7 @@ from batchq.errors import InputError
 from batchq.inputs import FORMATS, STDIN, open_reader
 from batchq.model import Position, Record, SourceSpec
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 texts = st.text(max_size=12)
 values = st.recursive(
@@ -30,19 +30,10 @@ tables = st.lists(names, min_size=1, max_size=4, unique=True).flatmap(
     lambda header: st.lists(st.fixed_dictionaries(dict.fromkeys(header, cells)), min_size=1, max_size=6)
 )
 fragments = st.sampled_from(
-    [b'"', b",", b"\n", b"\r", b"\t", b"[", b"]", b"{", b"}", b":", b"1", b"1.", b"e5", b"NaN", b"null", b'{"id": "a"}']
-    + [
-        b"\\u",
-        b"\\ud800",
-        b"\xef\xbb\xbf",
-        b"\xe9",
-        b"\0",
-        b"\xff\xfe",
-        b" ",
-        b"id,v\n",
-        b"id\tv\n",
-        b'"a\nb"',
-        b"a,b\n",
+    [
+        *(b'"', b",", b"\n", b"\r", b"\t", b"[", b"]", b"{", b"}", b":", b"1", b"1.", b"e5", b"NaN", b"null", b" "),
+        *(b'{"id": "a"}', b"\\u", b"\\ud800", b"\xef\xbb\xbf", b"\xe9", b"\0", b"\xff\xfe"),
+        *(b"id,v\n", b"id\tv\n", b'"a\nb"', b"a,b\n"),
     ]
 )
 anything = st.binary(max_size=60) | st.lists(fragments, max_size=25).map(b"".join)
@@ -71,7 +62,7 @@ class Trickle(io.BytesIO):
     """A stream that gives few bytes at a time."""
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        return super().read1(3)
+        return super().read1(3 if size is None or size < 0 else min(3, size))
 
 
 @quick
@@ -99,11 +90,10 @@ def test_rows_come_back_from_tables(rows: list[dict[str, str]], newline: str, ki
     writer = csv.DictWriter(text, list(rows[0]), lineterminator=newline, delimiter=kind[1], quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows(rows)
-    kept = [row for row in rows if len(row) == 1 or row]
-    assert items(read(kind[0], text.getvalue().encode())) == kept
+    assert items(read(kind[0], text.getvalue().encode())) == rows
 
 
-@settings(quick, max_examples=500)
+@settings(quick, max_examples=300)
 @given(formats, anything | arrays)
 def test_any_bytes_give_records_of_strict_json_or_an_input_error(kind: str, content: bytes) -> None:
     try:
@@ -120,7 +110,7 @@ def test_any_bytes_give_records_of_strict_json_or_an_input_error(kind: str, cont
     assert max(lines, default=1) <= content.count(b"\n") + 1
 
 
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=150)
 @given(formats, anything | arrays)
 def test_small_reads_give_the_same_as_large_ones(kind: str, content: bytes) -> None:
     source = SourceSpec(STDIN, STDIN, kind)
@@ -135,7 +125,7 @@ def test_small_reads_give_the_same_as_large_ones(kind: str, content: bytes) -> N
         assert [(r.line, r.position, r.error) for r in trickled] == [(r.line, r.position, r.error) for r in expected]
 
 
-@settings(quick, max_examples=200)
+@settings(quick, max_examples=150)
 @given(formats, anything | arrays)
 def test_reading_in_two_parts_equals_reading_at_once(
     tmp_path_factory: pytest.TempPathFactory, kind: str, content: bytes
@@ -167,11 +157,12 @@ def _check_every_boundary(path: Path, kind: str) -> None:
     for record in reader:
         whole.append(record)
         digests.append(reader.digest())
+    final = reader.digest()
     reader.close()
     for count, (record, digest) in enumerate(zip(whole, digests, strict=True), 1):
         rest = open_reader(source, Position(record.position, record.next_line, count), digest)
         assert list(rest) == whole[count:]
-        assert rest.digest() == digests[-1]
+        assert rest.digest() == final
         rest.close()
 
 
