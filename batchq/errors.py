@@ -118,7 +118,7 @@ class BatchExists(UsageError):
     def __init__(self, batch_id: str) -> None:
         super().__init__(
             f"batch {batch_id!r} exists already",
-            f"`batchq resume {batch_id}` goes on with it; or choose another --id.",
+            f"`batchq resume {batch_id}` goes on with what is left of it; or choose another --id.",
         )
         self.batch_id = batch_id
 

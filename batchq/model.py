@@ -315,7 +315,7 @@ class FailedAttempt(NamedTuple):
 
 
 BUCKETS_PER_OCTAVE: Final = 8
-"""Latency histogram: a bucket is 9% wide, so a percentile read from it is at most 4.5% off."""
+"""Latency histogram: a bucket is 9% wide, so a percentile read from its upper end is at most 9% high, and never low."""
 
 
 def latency_bucket(duration_us: int) -> int:
@@ -328,6 +328,6 @@ def latency_bucket(duration_us: int) -> int:
     return int(BUCKETS_PER_OCTAVE * math.log2(duration_us)) if duration_us > 1 else 0
 
 
-def bucket_middle_us(bucket: int) -> float:
-    """The geometric middle of a histogram bucket, in microseconds."""
-    return float(2 ** ((bucket + 0.5) / BUCKETS_PER_OCTAVE))
+def bucket_end_us(bucket: int) -> float:
+    """The upper end of a histogram bucket, in microseconds: no duration in it is longer."""
+    return float(2 ** ((bucket + 1) / BUCKETS_PER_OCTAVE))

@@ -15,7 +15,7 @@ from typing import Any, Final, overload
 
 from batchq.app.status import status_of
 from batchq.app.times import iso
-from batchq.model import COMPLETED, FAILED, BatchSpec, bucket_middle_us
+from batchq.model import COMPLETED, FAILED, BatchSpec, bucket_end_us
 from batchq.store.home import BatchFolder
 from batchq.store.reading import ErrorGroup, ResultRow, reading
 
@@ -204,7 +204,7 @@ def percentile(histogram: Sequence[tuple[int, int]], share: float) -> float | No
     for bucket, items in histogram:
         left -= items
         if left <= 0:
-            return round(bucket_middle_us(bucket) / 1e6, 6)
+            return round(bucket_end_us(bucket) / 1e6, 6)
     return None
 
 

@@ -116,7 +116,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         input_done=row.input_done,
         tally=tally,
         spec=row.spec,
-        rate=rate,
-        remaining_seconds=left / rate if rate and row.input_done else None,
+        rate=rate if left else None,
+        remaining_seconds=left / rate if rate and left and row.input_done else None,
         groups=tuple(group for group in groups if group.failed),
     )

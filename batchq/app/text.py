@@ -82,6 +82,8 @@ def status_text(status: BatchStatus, command: Command = plain_command) -> str:
         _failure_lines([{"failed": g.failed, "error_type": g.error_type, "error": g.message} for g in status.groups])
     )
     advice = _advice(status.batch_id, status.state, status.tally.failed, status.tally.done, command)
+    if status.state in RESUMABLE and not status.input_done and status.spec.source.path == "-":
+        advice = command("resume", status.batch_id, "--input-ended")
     return text + (f"\nNext: {advice}\n" if advice else "")
 
 
@@ -115,7 +117,7 @@ def status_table(batches: Iterable[BatchStatus]) -> str:
 
 
 def progress_words(tally: Tally, input_done: bool) -> str:
-    """How far a batch is, in words; the total has a plus while the input is still being read.
+    """How far a batch is, in words; the total has a plus while the input is not read to its end.
 
     Example:
         >>> progress_words(Tally(items=120, success=35, failed=2, retries=5), True)
@@ -127,7 +129,7 @@ def progress_words(tally: Tally, input_done: bool) -> str:
         return "0 items"
     words = f"{tally.done:,} of {tally.items:,}"
     # Rounded down: 100% is said only of what is done.
-    words += f" done ({100 * tally.done // tally.items}%)" if input_done else "+ done (input still being read)"
+    words += f" done ({100 * tally.done // tally.items}%)" if input_done else "+ done (input not read to its end)"
     if tally.failed:
         words += f", {tally.failed:,} failed"
     if tally.retries:
@@ -153,7 +155,7 @@ def _aligned(title: str, lines: Sequence[tuple[str, str]]) -> str:
 def _time_line(report: BatchReport) -> str:
     words = duration(report.total_duration)
     if report.paused_time >= 1:
-        words += f" at work, {duration(report.paused_time)} paused or dead"
+        words += f" at work, {duration(report.paused_time)} not running"
     if report.items_per_second:
         words += f", {rate(report.items_per_second)}"
     if report.speedup and report.speedup >= 1.05:
@@ -173,6 +175,7 @@ def _attempts_line(report: BatchReport) -> str:
     words = f"{report.attempts:,}"
     if report.retries:
         words += f", {count(report.retries, 'retry', 'retries')}"
+    if report.recovered:
         words += f"; {count(report.recovered, 'item')} succeeded after failing at first"
     if report.interruptions:
         words += f"; {count(report.interruptions, 'run')} cut short by a crash and run again"
@@ -185,7 +188,9 @@ def _failure_lines(groups: Sequence[dict[str, Any]]) -> Iterable[str]:
     yield "\nFailures\n"
     width = len(f"{groups[0]['failed']:,}")
     for group in groups[:GROUPS]:
-        message = shorten(f"{group['error_type']}: {group['error']}", WIDTH)
+        kind, error = str(group["error_type"]), str(group["error"])
+        # The text of an error without one is its repr, which begins with its type.
+        message = shorten(error if error.startswith(f"{kind}(") else f"{kind}: {error}", WIDTH)
         examples = ", ".join(shorten(str(example), 40) for example in group.get("examples", ())[:EXAMPLES])
         more = ", …" if group["failed"] > EXAMPLES and examples else ""
         yield (f"  {group['failed']:>{width},}  {message}" + (f"  ({examples}{more})" if examples else "") + "\n")

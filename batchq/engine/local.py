@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Final, Protocol
@@ -66,6 +67,7 @@ class LocalEngine:
 
     def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> LocalWorker:
         """Start a worker process; returns before it has imported anything."""
+        _start_quiet_tracker()
         executor = ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=prepare, initargs=(self._parent,))
         with _STARTING, _hidden_main(), _blocked_signals():
             future = executor.submit(work, spec)
@@ -132,6 +134,23 @@ class LocalWorker:
         self._executor.shutdown(wait=False)
         self._process.join(seconds)
         return not self._process.is_alive()
+
+
+def _start_quiet_tracker() -> None:
+    """Start multiprocessing's tracker of semaphores without its warning.
+
+    After a `kill -9` of the supervisor it removes what is left of them, which is right, and would also say so on a
+    terminal where nobody asked.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextlib.contextmanager

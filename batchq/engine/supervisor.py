@@ -229,7 +229,7 @@ class Supervisor:
             # Whatever is stored runs; only reading on is refused.
             self._refused = str(fill.error)
             log.warning("the input cannot be read on: %s", fill.error)
-            self._hooks.note(f"{fill.error}. What is stored runs; {fill.error.hint}")
+            self._hooks.note(f"{fill.error}; what is stored runs. {fill.error.hint}")
         elif fill.error is not None:
             raise fill.error
 

@@ -103,7 +103,7 @@ class Reader:
             raise InputChanged(
                 self._name,
                 "the part that was read already has changed since the batch began",
-                hint="Put the old file back, start a new batch, or read on with --ignore-changed-input",
+                hint="Put the old file back, start a new batch, or read on with --ignore-changed-input.",
             )
 
 

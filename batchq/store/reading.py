@@ -213,7 +213,7 @@ class ReportReader(BatchReader):
                     yield row
 
     def latency(self) -> list[tuple[int, int]]:
-        """The histogram of handler time: (bucket, items), see `model.bucket_middle_us`."""
+        """The histogram of handler time: (bucket, items), see `model.bucket_end_us`."""
         return self._connection.execute(SQL["read_latency"]).fetchall()
 
     def intervals(self) -> list[Interval]:
