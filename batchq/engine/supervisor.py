@@ -278,12 +278,13 @@ class Supervisor:
             report = worker.report()
             if not worker.join(LEAVE_SECONDS):
                 worker.kill()
-            if report is not None:
-                if report.left == LEFT_FAILED:
-                    self._halted = self._halted or (report.reason, report.exit_code)
-                continue
-            if not self._board.place(place.index).leaving:
+            if report is None and not self._board.place(place.index).leaving:
                 self._crashed(place, worker)
+                continue
+            if report is not None and report.left == LEFT_FAILED:
+                self._halted = self._halted or (report.reason, report.exit_code)
+            # A claim may have reached it when it had already put everything back.
+            self._store.take_over(worker.spec.claimant, (), {})
 
     def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
         """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
