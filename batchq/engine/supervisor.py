@@ -97,8 +97,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask it to leave: once to let what is in flight finish, twice to abandon it. Safe in a signal handler."""
+        # A flag and nothing more: setting the event here would wait for ever for a lock of its own, when the signal
+        # comes while the loop holds that.  The loop looks at least every tenth of a second.
         self._stops += 1
-        self._wake.set()
 
     def run(self) -> Ending:
         """Supervise until the batch has ended, or until asked to stop.
