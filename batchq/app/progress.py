@@ -23,7 +23,8 @@ SAMPLE_SECONDS: Final = 1.0
 PACE_SECONDS: Final = 60
 """The rate is that of the last minute: long enough to be calm, short enough to show a change."""
 UNKNOWN_WIDTH: Final = 80
-"""Of a terminal that says it has no columns, as those of some containers do."""
+UNKNOWN_HEIGHT: Final = 20
+"""Of a terminal that says it has no columns and no rows, as those of some containers do."""
 BAR: Final = "{percentage:3.0f}%|{bar}| {desc}"
 GROWING_BAR: Final = "   ?|{bar}| {desc}"
 """While the input is being read there is no percentage: the total still grows."""
@@ -263,6 +264,7 @@ def _new_bar(stream: TextIO, done: int) -> Any:
         initial=done,
         file=stream,
         ncols=None if _width(stream) else UNKNOWN_WIDTH,
+        nrows=None if _width(stream) else UNKNOWN_HEIGHT,
         dynamic_ncols=_width(stream) > 0,
         leave=True,
         disable=False,

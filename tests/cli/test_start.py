@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -170,6 +174,21 @@ def test_progress_outside_a_terminal_is_plain_lines(bench: Bench) -> None:
     assert "\r" not in said.stderr and "\x1b" not in said.stderr
     assert "3 of 3" in said.stderr
     assert bench.run("start", "input.jsonl", "--func", "handlers:ok", "--id", "b2", "-q").stderr == ""
+
+
+def test_terminal_shows_a_bar_even_when_it_does_not_know_its_size(bench: Bench) -> None:
+    ours, theirs = pty.openpty()  # as in some containers: no columns, no rows
+    command = [sys.executable, "-m", "batchq", "start", "input.jsonl", "--func", "handlers:slow", "--id", "b1"]
+    environment = bench.environment(TERM="xterm", BATCHQ_HOME=str(bench.home))
+    shown = b""
+    with subprocess.Popen(command, cwd=bench.folder, env=environment, stdout=subprocess.DEVNULL, stderr=theirs) as run:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the end of a pseudo terminal
+            while block := os.read(ours, 4096):
+                shown += block
+    os.close(ours)
+    assert run.returncode == 0
+    assert b"%|" in shown and b"3/3" in shown.replace(b" ", b"")
 
 
 def test_limit_and_standard_input(bench: Bench) -> None:
