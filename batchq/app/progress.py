@@ -102,6 +102,7 @@ class Lines:
         self._clock = clock
         self._pace = Pace(clock)
         self._last: Progress | None = None
+        self._listening = True
         self._due = clock() + LINE_SECONDS
 
     def show(self, progress: Progress) -> None:
@@ -122,11 +123,13 @@ class Lines:
             self._write(words(self._last, self._pace.overall(self._last.tally.done)))
 
     def _write(self, text: str) -> None:
+        if not self._listening:
+            return
         try:
             self._stream.write(f"batchq: {text}\n")
             self._stream.flush()
         except (OSError, ValueError):
-            self._stream = open(os.devnull, "w", encoding="utf-8")  # nobody listens any more
+            self._listening = False
 
 
 class Bar:
@@ -142,6 +145,7 @@ class Bar:
         self._clock = clock
         self._pace = Pace(clock)
         self._last: Progress | None = None
+        self._listening = True
         self._due = 0.0
         self._bar: Any = None
 
@@ -155,6 +159,8 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Write a message above the bar."""
+        if not self._listening:
+            return
         try:
             if self._bar is None:
                 self._stream.write(f"batchq: {text}\n")
@@ -168,12 +174,14 @@ class Bar:
         if self._last is not None:
             self._draw(self._last, self._pace.overall(self._last.tally.done))
         try:
-            if self._bar is not None:
+            if self._bar is not None and self._listening:
                 self._bar.close()
         except (OSError, ValueError):
             self._go_dark()
 
     def _draw(self, progress: Progress, pace: float | None) -> None:
+        if not self._listening:
+            return
         tally = progress.tally
         try:
             bar = self._bar = self._bar or _new_bar(self._stream, tally.done)
@@ -188,8 +196,7 @@ class Bar:
     def _go_dark(self) -> None:
         if self._bar is not None:
             self._bar.disable = True
-        self._stream = open(os.devnull, "w", encoding="utf-8")
-        self._bar = None
+        self._listening = False
 
 
 class Shown:

@@ -121,7 +121,7 @@ def progress_words(tally: Tally, input_done: bool) -> str:
 
     Example:
         >>> progress_words(Tally(items=120, success=35, failed=2, retries=5), True)
-        '37 of 120 done (31%), 2 failed, 5 retried'
+        '37 of 120 done (30%), 2 failed, 5 retried'
         >>> progress_words(Tally(), True)
         '0 items'
     """
