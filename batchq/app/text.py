@@ -10,7 +10,6 @@ from batchq.app.render import shorten
 from batchq.app.report import BatchReport
 from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.times import count, duration, rate
-from batchq.errors import BatchqError
 from batchq.model import COMPLETED, Tally
 
 GROUPS: Final = 5
@@ -141,11 +140,6 @@ def interrupted_line(batch_id: str, tally: Tally, input_done: bool, command: Com
     """What is said after Ctrl-C: nothing is lost, and how to go on."""
     total = f"{tally.items:,}" if input_done else f"{tally.items:,}+"
     return f"interrupted; {tally.done:,} of {total} done. Go on with: {command('resume', batch_id)}"
-
-
-def error_words(error: BatchqError) -> str:
-    """An error on one line."""
-    return shorten(str(error), 1000)
 
 
 def _aligned(title: str, lines: Sequence[tuple[str, str]]) -> str:
