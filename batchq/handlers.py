@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from batchq.errors import SetupFailed, TargetError
 
+log = logging.getLogger(__name__)
+
 FORMS: Final = "Write it as package.module:function or path/file.py:function."
 
 
@@ -138,12 +140,18 @@ async def entered(factory: Callable[[], Any] | None) -> AsyncIterator[Any]:
     if factory is None:
         yield None
         return
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            value = await _enter(stack, factory)
-        except Exception as error:
-            raise SetupFailed(f"--setup failed: {type(error).__name__}: {error}") from error
+    stack = contextlib.AsyncExitStack()
+    try:
+        value = await _enter(stack, factory)
+    except BaseException as error:  # whatever a user's code raises, SystemExit included
+        raise SetupFailed(f"--setup failed: {type(error).__name__}: {error}") from error
+    try:
         yield value
+    finally:
+        try:
+            await stack.aclose()
+        except BaseException as error:  # what is recorded is recorded: leaving the resource decides nothing
+            log.warning("leaving the --setup resource failed: %s: %s", type(error).__name__, error)
 
 
 async def _enter(stack: contextlib.AsyncExitStack, factory: Callable[[], Any]) -> Any:

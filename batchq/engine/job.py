@@ -32,6 +32,9 @@ class Sink(Protocol):
     def tick(self) -> None:
         """About ten times a second."""
 
+    def broken(self, error: BaseException) -> None:
+        """A slot has ended by a fault of batchq; none of what it held has an outcome."""
+
     def stuck(self, item: Item) -> None:
         """A thread is still busy with an item that has timed out; its slot is lost."""
 

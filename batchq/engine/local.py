@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Final, Protocol
 
-from batchq.engine.worker import WorkerReport, WorkerSpec, prepare, work
+from batchq.engine.worker import LEFT_FAILED, WorkerReport, WorkerSpec, prepare, work
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _STARTING: Final = threading.Lock()
@@ -102,10 +102,12 @@ class LocalWorker:
 
     def report(self) -> WorkerReport | None:
         """How it left; None when it died without a word."""
-        try:
-            return self._future.result(timeout=0)
-        except BrokenProcessPool:
+        error = self._future.exception(timeout=0)
+        if error is None:
+            return self._future.result()
+        if isinstance(error, BrokenProcessPool):
             return None
+        return WorkerReport(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
 
     def how_it_died(self) -> str:
         """The signal by name, or the exit status."""

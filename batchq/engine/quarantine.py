@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from batchq.engine.failures import describe
+from batchq.errors import WorkerCrashed
+from batchq.model import Failure
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
 
 SINGLY: Final = 16
 """So many suspects run one by one; more of them are narrowed down in groups first."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows for the items that a dead worker had begun.
+
+    Attributes:
+        lanes: the lane in which each suspect runs next.
+        killers: those whose worker died while it ran them alone; each counts one more death.
+        failed: the failure of those that did so often enough.
+    """
+
+    lanes: Mapping[int, int] = field(default_factory=dict)
+    killers: Sequence[int] = ()
+    failed: Mapping[int, Failure] = field(default_factory=dict)
+
+
+def judge_alone(begun: Sequence[int], deaths: Mapping[int, int], how: str, most: int) -> Verdict:
+    """The verdict on what ran alone in a worker that died.
+
+    Args:
+        begun: the items that it had begun.
+        deaths: how often each has killed a worker before.
+        how: how the worker died.
+        most: deaths after which an item is failed.
+    """
+    failed = {seq: describe(WorkerCrashed(how, deaths[seq] + 1)) for seq in begun if deaths[seq] + 1 >= most}
+    return Verdict({seq: LANE_ALONE for seq in begun if seq not in failed}, begun, failed)
 
 
 def quarantine_lanes(suspects: Sequence[int], lane: int, next_lane: int) -> tuple[dict[int, int], int]:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from batchq.engine.board import Board
+from batchq.engine.quarantine import Verdict
+from batchq.errors import BatchBusy
 from batchq.store.batch import BatchStore
-from batchq.store.chunks import LANE_ALONE
+from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.home import BatchFolder, FileLock
 
 ORPHAN_SECONDS: Final = 7.0
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 def recover(
     folder: BatchFolder,
     store: BatchStore,
-    quarantine: Callable[[Sequence[int], int, str], dict[int, int]],
+    judge: Callable[[Sequence[int], int, str], Verdict],
     note: Callable[[str], None],
 ) -> None:
     """Take over everything that workers of an earlier supervisor still hold.
@@ -36,7 +38,7 @@ def recover(
     Args:
         folder: the batch, whose lock the caller holds.
         store: its file, in a new epoch, so that no orphan can claim any more.
-        quarantine: finds the lane of each suspect, from items, their lane and how their worker died.
+        judge: what follows for suspects, from their items, their lane and how their worker died.
         note: told what there is to wait for.
     """
     _wait_for_orphans(folder, note)
@@ -50,8 +52,8 @@ def recover(
         mine = store.without_outcome(mine)
         alone = any(lane == LANE_ALONE for _, _, _, lane in claims)
         suspects = mine if alone else store.often_interrupted(mine, INTERRUPTIONS - 1)
-        lanes = quarantine(suspects, LANE_ALONE if alone else 0, HOW) if suspects else {}
-        store.take_over(claimant, mine, lanes)
+        verdict = judge(suspects, LANE_ALONE if alone else LANE_ALL, HOW)
+        store.take_over(claimant, mine, verdict.lanes, verdict.killers, verdict.failed)
         log.warning("took over what worker %s held; %d items had been begun", claimant, len(mine))
 
 
@@ -59,7 +61,8 @@ def _wait_for_orphans(folder: BatchFolder, note: Callable[[str], None]) -> None:
     locks = [FileLock(path) for path in folder.path.glob("worker-*.lock")]
     orphans = [lock for lock in locks if _is_alive(lock)]
     if orphans:
-        note(f"waiting for {len(orphans)} workers of the run before to finish what they are at")
+        workers = "a worker" if len(orphans) == 1 else f"{len(orphans)} workers"
+        note(f"waiting for {workers} of the run before to finish")
     deadline = time.monotonic() + ORPHAN_SECONDS
     while orphans and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -69,7 +72,10 @@ def _wait_for_orphans(folder: BatchFolder, note: Callable[[str], None]) -> None:
         if holder is not None and holder.is_alive():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(holder.pid, signal.SIGKILL)
+            deadline = time.monotonic() + ORPHAN_SECONDS
             while holder.is_alive():
+                if time.monotonic() > deadline:
+                    raise BatchBusy(folder.batch_id, f"a worker of the run before cannot be ended: {holder}")
                 time.sleep(POLL_SECONDS)
     for lock in locks:
         lock.path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tenacity import DoSleep, RetryCallState, RetryError, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential
+from tenacity.wait import wait_base, wait_exponential, wait_none
 
 from batchq.config import RetryConfig
 from batchq.errors import Permanent, UnserializableResult
@@ -36,10 +36,11 @@ class RetryHandler:
     def __init__(self, config: RetryConfig | None = None, draw: Callable[[], float] = random.random) -> None:
         self.config = config or RetryConfig()
         self._draw = draw
-        self._wait: wait_base = wait_exponential(
-            multiplier=self.config.initial_delay,
-            max=self.config.max_delay,
-            exp_base=self.config.backoff_factor,
+        # Where the power overflows, tenacity answers with the cap, also of a delay of nothing.
+        self._wait: wait_base = (
+            wait_exponential(self.config.initial_delay, self.config.max_delay, self.config.backoff_factor)
+            if self.config.initial_delay
+            else wait_none()
         )
         self._retrying = Retrying(
             stop=stop_after_attempt(self.config.max_attempts),

@@ -12,6 +12,7 @@ for its next attempt holds no slot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import inspect
 import json
@@ -107,6 +108,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         for slot in self._slots:
             slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
+            slot.task.add_done_callback(self._slot_ended)
         timeout = self.job.timeout
         self._interval = min(TICK_SECONDS, max(timeout / 10, 0.01)) if timeout else TICK_SECONDS
         self._next_tick = time.monotonic() + self._interval
@@ -167,7 +169,7 @@ class Runner:
     async def drained(self) -> None:
         """Stop, and wait until nothing is in flight (but in threads that are stuck)."""
         self.stop()
-        await asyncio.gather(*(slot.task for slot in self._slots if slot.task))
+        await asyncio.gather(*(slot.task for slot in self._slots if slot.task), return_exceptions=True)
         for timer in (self._ticker, self._retry_timer):
             if timer:
                 timer.cancel()
@@ -176,6 +178,21 @@ class Runner:
                 slot.thread.end()
 
     async def _run_slot(self, slot: Slot) -> None:
+        while True:
+            try:
+                await self._serve(slot)
+                return
+            except asyncio.CancelledError:
+                # Nobody cancels a slot but `abandon`: something that a handler left running did.
+                if self._abandoned:
+                    raise
+                await _forget_cancellation(slot.task)
+
+    def _slot_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._sink.broken(error)
+
+    async def _serve(self, slot: Slot) -> None:
         backlog = self.backlog
         while not self.stopping:
             if not backlog or self._sink.full:
@@ -185,6 +202,8 @@ class Runner:
             if len(backlog) < self._low_water and not self._asked:
                 self._ask()
             await self._attempt(slot, item)
+            if _is_cancelled(slot.task):
+                await _forget_cancellation(slot.task)
             if slot.in_thread:
                 return  # Its thread is stuck: the slot is lost to it.
             if time.monotonic() - self._turned > TURN_SECONDS:
@@ -197,7 +216,12 @@ class Runner:
         self._ask()
         if len(self._idle) == len(self._slots):
             self._sink.idle()
-        await woken
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if woken in self._idle:
+                self._idle.remove(woken)
+            raise
 
     def _wake(self, slots: int) -> None:
         for _ in range(min(slots, len(self._idle))):
@@ -275,7 +299,6 @@ class Runner:
         stuck = False
         if slot.expired:
             error = ItemTimeout(job.timeout or 0.0)
-            _uncancel(slot.task)
             stuck = slot.in_thread
         number = item.attempts + 1
         delay = job.retry.delay_after(error, number)
@@ -358,7 +381,19 @@ class Runner:
                     slot.task.cancel()
 
 
-def _uncancel(task: asyncio.Task[None] | None) -> None:
-    # Python 3.11 counts cancellations; one that was answered must not be found again by the next handler.
-    if task is not None and hasattr(task, "uncancel"):
-        task.uncancel()
+def _is_cancelled(task: asyncio.Task[None] | None) -> bool:
+    """Whether a cancellation is counted (Python 3.11 and later), or waits to be thrown at the next await."""
+    return bool(task and (getattr(task, "_must_cancel", False) or (hasattr(task, "cancelling") and task.cancelling())))
+
+
+async def _forget_cancellation(task: asyncio.Task[None] | None) -> None:
+    """Take back a cancellation of the calling slot that was for an item which has ended.
+
+    A handler may cancel its own task and return; the next item of the slot must not be hit by it.
+    """
+    if getattr(task, "_must_cancel", False):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+    uncancel = getattr(task, "uncancel", None)
+    while uncancel is not None and uncancel() > 0:
+        pass

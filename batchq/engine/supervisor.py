@@ -20,16 +20,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchq.engine.board import Board
-from batchq.engine.failures import describe
 from batchq.engine.fill import Fill
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.limits import shares
 from batchq.engine.local import Engine, LocalEngine, WorkerHandle
 from batchq.engine.logs import log_handler
-from batchq.engine.quarantine import quarantine_lanes
+from batchq.engine.quarantine import Verdict, judge_alone, quarantine_lanes
 from batchq.engine.recovery import recover
 from batchq.engine.worker import LEFT_FAILED, WorkerSpec
-from batchq.errors import StorageFailed, UsageError, WorkerCrashed
+from batchq.errors import StorageFailed, UsageError
 from batchq.inputs import Reader
 from batchq.model import ACTIVE, COMPLETED, ENDED, HALTED, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
@@ -149,7 +148,7 @@ class Supervisor:
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
         self._quarantining = True
         self._next_lane = max([LANE_ALONE, *self._store.queue.quarantined()]) + 1
-        recover(self._folder, self._store, self._quarantine_items, self._hooks.note)
+        recover(self._folder, self._store, self._judge, self._hooks.note)
         places = shares(self._spec.concurrency, self._spec.workers)
         self._places = [_Place(index, slots) for index, slots in enumerate(places)]
         self._board = Board(self._folder.board, len(places), max(places))
@@ -225,7 +224,8 @@ class Supervisor:
             self._store.end_input()
             repeated = self._store.repeated_ids()
             if repeated:
-                self._hooks.note(f"{repeated} items have an id that an earlier item has; all run, told apart by seq")
+                items = "1 item has" if repeated == 1 else f"{repeated} items have"
+                self._hooks.note(f"{items} an id that an earlier item has; all run, told apart by seq")
         elif isinstance(fill.error, UsageError):
             # Whatever is stored runs; only reading on is refused.
             self._refused = str(fill.error)
@@ -246,7 +246,7 @@ class Supervisor:
             if lane is not None:
                 self._start(place, lane)
                 continue
-            busy = sum(other.slots for other in self._places if other.worker)
+            busy = sum(p.slots for p in self._places if p.worker and p.worker.spec.lane == LANE_ALL)
             if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
                 self._start(place, LANE_ALL)
 
@@ -285,7 +285,7 @@ class Supervisor:
             if report is not None and report.left == LEFT_FAILED:
                 self._halted = self._halted or (report.reason, report.exit_code)
             # A claim may have reached it when it had already put everything back.
-            self._store.take_over(worker.spec.claimant, (), {})
+            self._store.take_over(worker.spec.claimant)
 
     def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
         """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
@@ -293,30 +293,23 @@ class Supervisor:
         here = self._board.place(place.index)
         begun = self._store.without_outcome(here.begun)
         log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
-        suspects: dict[int, int] = {}
+        verdict = Verdict()
         if not by_us:
-            suspects = self._quarantine_items(begun, worker.spec.lane, how)
+            verdict = self._judge(begun, worker.spec.lane, how)
             place.failures = 0 if here.entered else place.failures + 1
             if place.failures >= START_FAILURES:
                 reason = f"workers die before they begin anything ({how}); see `batchq log {self._row.batch_id}`"
                 self._halted = self._halted or (reason, 3)
-        self._store.take_over(worker.spec.claimant, begun, suspects)
+        self._store.take_over(worker.spec.claimant, begun, verdict.lanes, verdict.killers, verdict.failed)
         self._folder.worker_lock(worker.spec.claimant).remove()
 
-    def _quarantine_items(self, begun: Sequence[int], lane: int, how: str) -> dict[int, int]:
-        """The lane of each suspect; one that has killed its worker often enough while alone is failed instead."""
+    def _judge(self, begun: Sequence[int], lane: int, how: str) -> Verdict:
+        """What follows for what a dead worker had begun; only a death while alone counts against an item."""
         self._quarantining = True
-        if lane != LANE_ALONE:
-            lanes, self._next_lane = quarantine_lanes(begun, lane, self._next_lane)
-            return lanes
-        suspects = {}
-        for seq in begun:
-            deaths = self._store.count_death(seq)
-            if deaths >= self._spec.crash_attempts:
-                self._store.fail_item(seq, describe(WorkerCrashed(how, deaths)))
-            else:
-                suspects[seq] = LANE_ALONE
-        return suspects
+        if lane == LANE_ALONE:
+            return judge_alone(begun, self._store.deaths(begun), how, self._spec.crash_attempts)
+        lanes, self._next_lane = quarantine_lanes(begun, lane, self._next_lane)
+        return Verdict(lanes)
 
     def _lane_to_run(self, lanes: dict[int, int]) -> int | None:
         """A quarantine lane with something ready that no process runs yet (singles: one process each)."""

@@ -125,6 +125,9 @@ def work(spec: WorkerSpec) -> WorkerReport:
         report = asyncio.run(worker.run())
     except BatchqError as error:
         report = WorkerReport(LEFT_FAILED, str(error), error.exit_code)
+    except BaseException as error:  # told as text, whatever it is: an exception of the user's may not cross a pipe
+        log.exception("the worker failed")
+        report = WorkerReport(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
     board.place(spec.place).leave()
     lock.remove()
     if worker.orphaned or report.left == LEFT_STUCK:
@@ -241,6 +244,12 @@ class Worker:
         self._place.starving = bool(runner.idle_slots and not runner.backlog and not runner.stopping)
         if runner.backlog and self._spec.lane == LANE_ALL and self._place.others_starve:
             self._give_back()
+
+    def broken(self, error: BaseException) -> None:
+        """Leave: a slot has ended by a fault of ours."""
+        log.error("a slot has ended", exc_info=error)
+        self._report = WorkerReport(LEFT_FAILED, f"a slot has ended: {type(error).__name__}: {error}", 70)
+        self._leave.set()
 
     def stuck(self, item: Item) -> None:
         """Leave as soon as the neighbours are done: only the end of the process frees the slot."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from batchq.errors import StorageFailed
@@ -23,6 +24,8 @@ __all__ = ["BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
 
 SUPERVISOR: Final = 0
 """Number of the supervisor among the workers that record outcomes."""
+NO_LANES: Final[Mapping[int, int]] = MappingProxyType({})
+NO_FAILURES: Final[Mapping[int, Failure]] = MappingProxyType({})
 
 
 def create_batch(path: Path, batch_id: str, spec: BatchSpec) -> None:
@@ -96,20 +99,32 @@ class BatchStore(BatchReader):
             self._connection.execute(SQL["input_ended"])
             self._move("filled", None)
 
-    def take_over(self, claimant: str, in_flight: Sequence[int], suspects: dict[int, int]) -> None:
-        """Put the claims of a dead worker back.
+    def take_over(
+        self,
+        claimant: str,
+        begun: Sequence[int] = (),
+        lanes: Mapping[int, int] = NO_LANES,
+        killers: Sequence[int] = (),
+        failed: Mapping[int, Failure] = NO_FAILURES,
+    ) -> None:
+        """Put the claims of a worker that is gone back, in one transaction with all that its end says of its items.
 
         Args:
             claimant: the worker's name in the queue.
-            in_flight: items that it had begun; each that has no outcome counts an interruption.
-            suspects: items to quarantine, with the lane of each.
+            begun: items that it had begun; each that has no outcome counts an interruption.
+            lanes: the lane of each item to quarantine.
+            killers: items that ran alone when it died; each counts a death.
+            failed: the failure of those that have killed often enough.
         """
         with db.transaction(self._connection):
-            self.count_interruptions(in_flight)
-            self.queue.release(claimant, sorted(suspects), suspects)
+            self._connection.execute(SQL["count_deaths"], (db.json_list(killers),))
+            for seq, failure in failed.items():
+                self._fail_item(seq, failure)
+            self._count_interruptions(begun)
+            self.queue.release(claimant, lanes)
+            reach("taken-over")
 
-    def count_interruptions(self, seqs: Sequence[int]) -> None:
-        """Add an interruption to each of these items that has no outcome; joins an open transaction."""
+    def _count_interruptions(self, seqs: Sequence[int]) -> None:
         changed = self._connection.execute(SQL["count_interruptions"], (db.json_list(seqs),)).rowcount
         self._connection.execute(SQL["tally_interruptions"], (changed,))
 
@@ -121,19 +136,15 @@ class BatchStore(BatchReader):
         """Those of these items that have no outcome of their current run."""
         return db.read_list(self._connection.execute(SQL["unfinished_among"], (db.json_list(seqs),)))
 
-    def count_death(self, seq: int) -> int:
-        """Add a death to an item whose worker died while it ran alone; returns how many there are."""
-        with db.transaction(self._connection):
-            deaths: int = self._connection.execute(SQL["count_death"], (seq,)).fetchall()[0][0]
-        return deaths
+    def deaths(self, seqs: Sequence[int]) -> dict[int, int]:
+        """How many workers have died while they ran each of these items alone."""
+        return dict(self._connection.execute(SQL["read_deaths"], (db.json_list(seqs),)).fetchall())
 
-    def fail_item(self, seq: int, failure: Failure) -> None:
-        """Record a failure for an item that no worker can answer for."""
-        with db.transaction(self._connection):
-            run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
-            now_ms = int(time.time() * 1000)
-            outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
-            OutcomeWriter(self._connection).record([outcome])
+    def _fail_item(self, seq: int, failure: Failure) -> None:
+        run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
+        now_ms = int(time.time() * 1000)
+        outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
+        OutcomeWriter(self._connection).record([outcome])
 
     def repeated_ids(self) -> int:
         """How many items have an id that an earlier item has too."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -225,17 +225,15 @@ class ChunkQueue(SQLiteAckQueue):
         for first, last in ranges(unfinished):
             self.put_range(first, last, lane=lane, redelivered=True)
 
-    def release(self, claimant: str, suspects: Sequence[int], lane_of: dict[int, int]) -> None:
+    def release(self, claimant: str, lane_of: Mapping[int, int]) -> None:
         """Take over the chunks of a claimant that is dead.
 
         Args:
             claimant: whose chunks go back to ready.
-            suspects: the items that go to quarantine instead.
-            lane_of: the lane of each suspect.
+            lane_of: the lane of each item that goes to quarantine instead.
         """
         for message_id, first, last, lane in self.claims_of(claimant):
-            apart = [seq for seq in suspects if first <= seq <= last]
-            if not apart:
+            if not any(first <= seq <= last for seq in lane_of):
                 continue
             left: list[int] = json.loads(self._shared.execute(SQL["unfinished_in_range"], (first, last)).fetchone()[0])
             self._shared.execute(SQL["mark_chunk"], (message_id, int(ACKED), None))

@@ -198,7 +198,7 @@ class Recorder:
             try:
                 claim = self._exchange()
                 failing_since = None
-            except DatabaseError as error:
+            except (DatabaseError, OSError) as error:
                 now = time.monotonic()
                 failing_since = failing_since or now
                 log.warning("cannot write %s: %s; will try again", self._settings.path, error)
@@ -209,6 +209,10 @@ class Recorder:
                 time.sleep(min(1.0, 0.1 + (now - failing_since) / 10))
                 self._work.set()
                 continue
+            except Exception as error:  # a fault of ours: waiting would not mend it, and a dead thread tells nobody
+                log.exception("recording failed")
+                self._failed(error)
+                return
             if claim is not None and (claim.items or not claim.open):
                 self._want = 0
                 pause = IDLE_SECONDS[0]
@@ -246,7 +250,7 @@ class Recorder:
                     self._queue.put_back(message_id, unfinished)
                 if want:
                     claim = self._queue.claim(want, settings.claimants, settings.lane, settings.chunk_size)
-        except DatabaseError:
+        except BaseException:
             self._writer.forget_groups()
             self._restore(due, held)
             raise

@@ -185,8 +185,11 @@ UPDATE tally SET interruptions = interruptions + ?;
 SELECT json_group_array(seq) FROM items
 WHERE seq IN (SELECT value FROM json_each(?)) AND interruptions >= ?;
 
--- count_death
-UPDATE items SET deaths = deaths + 1 WHERE seq = ? RETURNING deaths;
+-- count_deaths
+UPDATE items SET deaths = deaths + 1 WHERE seq IN (SELECT value FROM json_each(?));
+
+-- read_deaths
+SELECT seq, deaths FROM items WHERE seq IN (SELECT value FROM json_each(?));
 
 -- read_run
 -- The run of an item, with the attempts of it that failed and the time that they took.

@@ -31,6 +31,10 @@ async def slow(item): await asyncio.sleep(0.3); return 1
 class pool:
     async def __aenter__(self): return "pool"
     async def __aexit__(self, *a): pass
+class sticky:
+    def __enter__(self): return 1
+    def __exit__(self, *a): raise RuntimeError("cannot let go")
+def exits(): raise SystemExit(3)
 def broken_pool(): raise RuntimeError("no database")
 """
 
@@ -159,6 +163,19 @@ def test_setup_that_fails_halts_the_batch_with_the_reason_and_keeps_the_items(be
     (bench.folder / "handlers.py").write_text(text + "\nimport contextlib\nbroken_pool = contextlib.nullcontext\n")
     assert bench.run("resume", "b1").returncode == 0
     assert len(bench.outcomes()) == 3
+
+
+def test_setup_that_exits_the_process_halts_the_batch_with_the_reason(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:ok", "--setup", "handlers:exits", "--id", "b1")
+    assert said.returncode == 3
+    assert "SystemExit" in said.stderr and "Traceback" not in said.stderr
+    assert json.loads(bench.run("status", "b1", "--json").stdout)["state"] == "failed"
+
+
+def test_setup_that_cannot_be_left_changes_no_outcome_and_is_told_in_the_log(bench: Bench) -> None:
+    said = bench.run("start", "input.jsonl", "--func", "handlers:ok", "--setup", "handlers:sticky", "--id", "b1")
+    assert said.returncode == 0, said.stderr
+    assert "cannot let go" in bench.run("log", "b1").stdout
 
 
 def test_prints_of_handlers_go_to_the_log_and_data_alone_to_stdout(bench: Bench) -> None:

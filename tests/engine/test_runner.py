@@ -12,6 +12,7 @@ import pytest
 from sinks import run_items
 
 from batchq.config import RetryConfig
+from batchq.engine.retry import RetryHandler
 from batchq.errors import Permanent
 from batchq.handlers import Context
 
@@ -204,6 +205,48 @@ def test_cancelled_error_out_of_a_handler_fails_that_item_alone() -> None:
 
     sink = run(handler, range(3), retry=FAST)
     assert [outcome.failure is None for _, outcome in sorted(sink.outcomes.items())] == [True, False, True]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_handler_that_cancels_its_own_task_harms_no_neighbour(slots: int) -> None:
+    async def handler(item: Any) -> int:
+        if item in (2, 5):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return int(item)
+        await asyncio.sleep(0.001)
+        return int(item)
+
+    sink = run(handler, range(9), slots=slots, timeout=5)
+    assert [outcome.result for _, outcome in sorted(sink.outcomes.items())] == [str(n) for n in range(9)]
+
+
+def test_cancellation_that_comes_while_a_slot_is_idle_does_not_end_it() -> None:
+    async def handler(item: Any) -> int:
+        if item == 0:
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(0.05, task.cancel)
+        if item == 1:
+            await asyncio.sleep(0.15)
+        return int(item)
+
+    sink = run(handler, range(2), slots=3)
+    assert len(sink.outcomes) == 2
+    assert sink.outcomes[1].failure is None
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.5, 1.0])
+def test_no_delay_stays_no_delay_however_many_attempts_there_were(factor: float) -> None:
+    handler = RetryHandler(RetryConfig(max_attempts=5000, backoff_factor=factor, initial_delay=0.0))
+    assert [handler.delay_after(ValueError("x"), attempt) for attempt in (1, 1024, 1025, 4000)] == [0.0] * 4
+
+
+def test_delay_grows_by_its_factor_up_to_the_cap_and_never_overflows() -> None:
+    handler = RetryHandler(RetryConfig(max_attempts=5000))
+    assert [handler._calculate_delay(n) for n in (1, 2, 3, 10, 1100)] == [1.0, 2.0, 4.0, 60.0, 60.0]
+    assert handler.delay_after(ValueError("x"), 5000) is None
 
 
 def test_error_is_told_with_type_text_and_traceback_of_the_real_exception() -> None:

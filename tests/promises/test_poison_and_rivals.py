@@ -33,6 +33,34 @@ def test_item_that_always_kills_its_worker_is_failed_and_all_others_succeed(dies
     wait_until_gone(process.pid)
 
 
+@pytest.mark.parametrize(
+    ("count", "runs"),
+    [
+        (1, 4),  # the first death was among others: lost with the supervisor, it is an interruption like any other
+        (2, 3),
+        (3, 3),
+    ],
+)
+def test_deaths_are_counted_once_though_the_supervisor_dies_while_it_counts(
+    count: int, runs: int, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    bench.write_input(20)
+    witness = tmp_path / "witness"
+    first = bench.start(
+        "dies", "-c", "2", "-w", "2", "-q",
+        DIES_OF="SIGKILL", BATCHQ_PROBE=f"taken-over:{count}", BATCHQ_PROBE_WITNESS=str(witness),
+    )  # fmt: skip
+    assert ended(first) == -signal.SIGKILL
+    wait_until_gone(first.pid)
+    assert bench.run("resume", "b1", "-q", DIES_OF="SIGKILL").returncode == 1
+    starts = Counter(n for word, n in ledger.read(bench.ledger) if word == "start")
+    assert starts[7] == runs
+    failed = json.loads(bench.run("results", "b1", "--only", "failed").stdout)
+    assert (failed["id"], failed["error_type"]) == ("i7", "WorkerCrashed")
+    assert bench.broken_invariants() == []
+
+
 def test_item_whose_worker_is_killed_once_succeeds(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.write_input(60)

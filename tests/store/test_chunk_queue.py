@@ -55,7 +55,7 @@ def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Pa
     for name in ("k1", "k2"):
         held = [seq for _, first, last, _ in store.queue.claims_of(name) for seq in range(first, last + 1)]
         assert 0 < len(held) <= 2 * claimant_program.WANT
-        store.take_over(name, held, {})
+        store.take_over(name, held)
     for name in ("s1", "s2"):
         assert processes[name].wait(timeout=120) == 0
 
@@ -122,7 +122,7 @@ def test_ack_of_a_chunk_taken_over_changes_nothing(tmp_path: Path, opened: Opene
     queue = ChunkQueue(connection, "old", epoch=1)
     with transaction(connection):
         chunk = queue.claim(2).chunks[0][0]
-    store.take_over("old", [1, 2], {})
+    store.take_over("old", [1, 2])
     with transaction(connection):
         queue.ack_all([chunk.message_id])
     assert store.check() == []
@@ -138,7 +138,7 @@ def test_items_with_an_outcome_are_not_given_again(tmp_path: Path, opened: Opene
     with transaction(connection):
         queue.claim(3)
         OutcomeWriter(connection).record([Outcome(2, 1, 1, 5, 0, 1, "2", None)])
-    store.take_over("w", [1, 3], {})
+    store.take_over("w", [1, 3])
     with transaction(connection):
         claim = queue.claim(3)
     assert [item.seq for _, items in claim.chunks for item in items] == [1, 3]

@@ -48,6 +48,9 @@ class KeepingSink:
     def tick(self) -> None:
         pass
 
+    def broken(self, error: BaseException) -> None:
+        raise error
+
     def stuck(self, item: Item) -> None:
         self.stuck_items.append(item.seq)
         if self.runner:
