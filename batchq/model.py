@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 SUCCESS: Final = "success"
@@ -78,8 +78,7 @@ class Record(NamedTuple):
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """How far an input has been read: the records before it are stored."""
 
     offset: int = 0
@@ -170,8 +169,7 @@ def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key in names and key != "source"}
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(NamedTuple):
     """Running counts of a batch, kept in the transaction that changes what they count.
 
     Attributes:
@@ -200,8 +198,7 @@ class Tally:
         return self.success + self.failed
 
 
-@dataclass(frozen=True)
-class BatchRow:
+class BatchRow(NamedTuple):
     """The batch's own row, as status, progress and the supervisor read it."""
 
     batch_id: str
@@ -214,11 +211,10 @@ class BatchRow:
     epoch: int
     input_done: bool
     spec: BatchSpec
-    position: Position = field(default_factory=Position)
+    position: Position = Position()
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A range of items that a worker has claimed: one message of the chunk queue."""
 
     message_id: int
@@ -251,8 +247,7 @@ class Item(NamedTuple):
     wait_ms: int = 0
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A failed attempt, told so that it can be stored and grouped.
 
     Attributes:

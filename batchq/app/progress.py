@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, TextIO
 
 from batchq.app.text import progress_words
-from batchq.app.times import duration, rate
+from batchq.app.words import duration, rate
 from batchq.store.reading import Progress
 
 LINE_SECONDS: Final = 10.0

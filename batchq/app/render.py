@@ -12,11 +12,11 @@ from dataclasses import fields
 from typing import Any, Final
 
 from batchq.app.report import BatchReport
+from batchq.app.words import shorten
 from batchq.store.reading import ResultRow
 
 SCHEMA: Final = 1
 """Version of all JSON that batchq prints; it only ever grows."""
-SUMMARY_LENGTH: Final = 100
 FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """A cell that begins so is run by some spreadsheet (full-width signs by those set to Japanese)."""
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -116,17 +116,6 @@ def csv_line(cells: Iterable[object], raw: bool = False) -> str:
         '\\'=1+1,-5,-5,,"say ""a, b""\"\\n'
     """
     return ",".join([_cell(cell, raw) for cell in cells]) + "\n"
-
-
-def shorten(text: str, length: int = SUMMARY_LENGTH) -> str:
-    """`text` on one line, without control characters, cut to `length`.
-
-    Example:
-        >>> shorten("one\\n  two\\x1b[31m three", 12)
-        'one two [31…'
-    """
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
-    return plain if len(plain) <= length else plain[: length - 1] + "…"
 
 
 def _cell(value: object, raw: bool) -> str:

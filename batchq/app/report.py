@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from batchq.app.status import status_of
-from batchq.app.times import iso
+from batchq.app.words import iso
 from batchq.model import COMPLETED, FAILED, BatchSpec, bucket_end_us
 from batchq.store.home import BatchFolder
 from batchq.store.reading import ErrorGroup, ResultRow, reading

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
 
-from batchq.app.times import iso
+from batchq.app.words import iso
 from batchq.errors import BatchqError
 from batchq.model import ACTIVE, ENDED, HALTED, INTERRUPTED, PAUSED, QUEUED, BatchSpec, Tally
 from batchq.store.home import BatchFolder, Home
@@ -21,8 +21,7 @@ RESUMABLE: Final = frozenset({QUEUED, INTERRUPTED, PAUSED, HALTED})
 """States that `batchq resume` leaves."""
 
 
-@dataclass(frozen=True)
-class BatchStatus:
+class BatchStatus(NamedTuple):
     """How a batch stands.
 
     Attributes:

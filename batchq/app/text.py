@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from batchq.app.render import shorten
-from batchq.app.report import BatchReport
 from batchq.app.status import RESUMABLE, BatchStatus
-from batchq.app.times import count, duration, rate
+from batchq.app.words import count, duration, rate, shorten
 from batchq.model import COMPLETED, Tally
+
+if TYPE_CHECKING:
+    from batchq.app.report import BatchReport
 
 GROUPS: Final = 5
 EXAMPLES: Final = 3

@@ -7,20 +7,18 @@
     <home>/<batch_id>/worker-*.lock held by a worker that lives
 
 Locks are flock: they end with the process, so none can go stale.  Not the filelock library, because opening a
-lock there empties the file, and ours names its holder.
+lock there empties the file, and ours names its holder.  What only
+few commands need is imported where it is used: `status` must feel instant.
 """
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import json
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +47,8 @@ class Holder:
     since: float
 
     def __str__(self) -> str:
+        from datetime import datetime
+
         when = datetime.fromtimestamp(self.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         return f"process {self.pid}, since {when}"
 
@@ -185,6 +185,8 @@ class BatchFolder:
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
+        import shutil
+
         shutil.rmtree(self.path)
 
 
@@ -226,6 +228,8 @@ class Home:
         folder = BatchFolder(self.path / batch_id)
         if BATCH_ID.fullmatch(batch_id) and folder.database.is_file():
             return folder
+        import difflib
+
         near = difflib.get_close_matches(batch_id, self.batch_ids(), 1)
         raise BatchNotFound(batch_id, str(self.path), near[0] if near else None)
 
@@ -247,6 +251,8 @@ class Home:
         return BatchFolder(folder)
 
     def _claim_next(self) -> BatchFolder:
+        from datetime import datetime, timezone
+
         today = datetime.now(timezone.utc).strftime("batch-%Y%m%d-")
         used = [name[len(today) :] for name in os.listdir(self.path) if name.startswith(today)]
         number = max((int(text) for text in used if text.isdecimal()), default=0)

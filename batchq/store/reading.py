@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,8 +24,7 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends at whichever comes first, so that memory stays bounded whatever the size of a result."""
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """What somebody who follows a batch sees: its state and its tally, at one moment."""
 
     state: str

@@ -13,8 +13,9 @@ import pytest
 from batches import fill, make_batch, make_records
 
 from batchq.app import text
-from batchq.app.render import NUMBER, csv_line, report_csv, report_json, results_csv, results_jsonl, shorten
+from batchq.app.render import NUMBER, csv_line, report_csv, report_json, results_csv, results_jsonl
 from batchq.app.report import build_report, percentile
+from batchq.app.words import shorten
 from batchq.engine.failures import plain_failure
 from batchq.model import FAILED, SUCCESS, Outcome
 from batchq.store.connection import open_writer, transaction

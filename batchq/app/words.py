@@ -1,9 +1,11 @@
-"""Times and amounts in words: ISO 8601 for programs, short forms for people."""
+"""Times, amounts and texts in words: ISO 8601 for programs, short forms for people."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import overload
+from typing import Final, overload
+
+SUMMARY_LENGTH: Final = 100
 
 
 @overload
@@ -60,3 +62,14 @@ def rate(per_second: float) -> str:
     if per_second >= 1:
         return f"{per_second:.1f} items/s"
     return f"{per_second * 60:.1f} items/min"
+
+
+def shorten(text: str, length: int = SUMMARY_LENGTH) -> str:
+    """`text` on one line, without control characters, cut to `length`.
+
+    Example:
+        >>> shorten("one\\n  two\\x1b[31m three", 12)
+        'one two [31…'
+    """
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
+    return plain if len(plain) <= length else plain[: length - 1] + "…"
