@@ -29,6 +29,8 @@ ACTIVE: Final = frozenset({FILLING, RUNNING})
 """States in which workers may claim."""
 ENDED: Final = frozenset({COMPLETED, CANCELLED})
 """States that no `resume` leaves."""
+STDIN: Final = "-"
+"""How an input is named that is read from standard input."""
 INTERRUPTED: Final = "interrupted"
 """Derived, never stored: the batch should run, but nobody holds its lock."""
 
@@ -105,6 +107,11 @@ class SourceSpec:
     size: int | None = None
     mtime_ns: int | None = None
     limit: int | None = None
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is standard input, which nobody can read a second time."""
+        return self.path == STDIN
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ find_python() {
 make_venv() {
     local extras=$1 python=${2:-$(find_python)} tag stamp
     tag=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    venv=$top/.venv/$tag
-    stamp=$(cat "$top/setup.cfg" "$top/pyproject.toml" | cksum)-$extras
+    venv=$top/.venv/$tag${extras:+-$extras}
+    stamp=$(cat "$top/setup.cfg" "$top/pyproject.toml" | cksum)
     if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
-        echo "making the virtual environment .venv/$tag ..." >&2
+        echo "making the virtual environment ${venv#"$top/"} ..." >&2
         "$python" -m venv --clear "$venv"
         "$venv/bin/pip" install --disable-pip-version-check -q -e "$top${extras:+[$extras]}"
         echo "$stamp" > "$venv/stamp"

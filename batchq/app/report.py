@@ -93,6 +93,7 @@ class BatchReport:
         speedup: handler time by `total_duration`: how much faster than one item after another.
         failure_groups: kinds of failure, the most frequent first, with ``error_type``, ``error``, ``frame``,
             ``failed`` (items), ``attempts`` and ``examples`` (ids).
+        input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
     """
 
     batch_id: str
@@ -121,6 +122,7 @@ class BatchReport:
     interruptions: int = 0
     speedup: float | None = None
     failure_groups: list[dict[str, Any]] = field(default_factory=list)
+    input_cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name; holds all failures at once, where walking `failures` does not."""
@@ -172,6 +174,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         interruptions=tally.interruptions,
         speedup=round(handler_seconds / active, 2) if done and active else None,
         failure_groups=[_group(group, names) for group in groups],
+        input_cut=status.input_cut,
     )
 
 

@@ -48,6 +48,11 @@ class BatchStatus(NamedTuple):
     remaining_seconds: float | None
     groups: tuple[ErrorGroup, ...] = ()
 
+    @property
+    def input_cut(self) -> bool:
+        """Whether the rest of the input is lost: it came from standard input, and was not read to its end."""
+        return self.spec.source.is_stdin and not self.input_done
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it: times in ISO 8601, UTC; the rate in items per second."""
         tally = self.tally

@@ -43,7 +43,9 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
     text += "".join(_failure_lines(failed))
-    advice = _advice(report.batch_id, report.state, report.failure_count, report.processed_items, command)
+    advice = _advice(
+        report.batch_id, report.state, report.failure_count, report.processed_items, report.input_cut, command
+    )
     return text + (f"\nNext: {advice}\n" if advice else "")
 
 
@@ -81,9 +83,8 @@ def status_text(status: BatchStatus, command: Command = plain_command) -> str:
     text += "".join(
         _failure_lines([{"failed": g.failed, "error_type": g.error_type, "error": g.message} for g in status.groups])
     )
-    advice = _advice(status.batch_id, status.state, status.tally.failed, status.tally.done, command)
-    if status.state in RESUMABLE and not status.input_done and status.spec.source.path == "-":
-        advice = command("resume", status.batch_id, "--input-ended")
+    tally = status.tally
+    advice = _advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
     return text + (f"\nNext: {advice}\n" if advice else "")
 
 
@@ -137,10 +138,20 @@ def progress_words(tally: Tally, input_done: bool) -> str:
     return words
 
 
-def interrupted_line(batch_id: str, tally: Tally, input_done: bool, command: Command) -> str:
+def interrupted_line(status: BatchStatus, command: Command) -> str:
     """What is said after Ctrl-C: nothing is lost, and how to go on."""
-    total = f"{tally.items:,}" if input_done else f"{tally.items:,}+"
-    return f"interrupted; {tally.done:,} of {total} done. Go on with: {command('resume', batch_id)}"
+    tally = status.tally
+    total = f"{tally.items:,}" if status.input_done else f"{tally.items:,}+"
+    return f"interrupted; {tally.done:,} of {total} done. {go_on_line(status, command)}"
+
+
+def go_on_line(status: BatchStatus, command: Command) -> str:
+    """How to go on with a batch that has not ended."""
+    return f"Go on with: {_resume(status.batch_id, status.input_cut, command)}"
+
+
+def _resume(batch_id: str, input_cut: bool, command: Command) -> str:
+    return command("resume", batch_id, *(["--input-ended"] if input_cut else []))
 
 
 def _aligned(title: str, lines: Sequence[tuple[str, str]]) -> str:
@@ -195,9 +206,9 @@ def _failure_lines(groups: Sequence[dict[str, Any]]) -> Iterable[str]:
         yield f"  {items:>{width},}  of {count(len(others), 'other kind')}\n"
 
 
-def _advice(batch_id: str, state: str, failed: int, done: int, command: Command) -> str:
+def _advice(batch_id: str, state: str, failed: int, done: int, input_cut: bool, command: Command) -> str:
     if state in RESUMABLE:
-        return command("resume", batch_id)
+        return _resume(batch_id, input_cut, command)
     if state == COMPLETED and failed:
         return command("results", batch_id, "--only", "failed")
     return command("results", batch_id) if state == COMPLETED and done else ""

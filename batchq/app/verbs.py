@@ -114,7 +114,7 @@ def resume(
     if now.state in ENDED:
         return now
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
-    if not input_ended and not now.input_done and now.spec.source.path == "-":
+    if now.input_cut and not input_ended:
         raise UsageError(
             "standard input was cut off, and cannot be read again from where it was",
             f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it.",

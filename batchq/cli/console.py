@@ -70,7 +70,7 @@ class Console:
         """Data on stdout, in UTF-8 unless it is a terminal; a reader that has left (`| head`) ends the command."""
         stream = sys.stdout
         if not stream.isatty():
-            # Half a surrogate pair becomes \udXXX, which in JSON is the right way to write it.
+            # Half a surrogate pair becomes \ud83d, which in JSON is the right way to write it.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
         try:
             for piece in pieces:

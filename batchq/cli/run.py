@@ -261,7 +261,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     from batchq.app.render import report_json
     from batchq.app.report import build_report
     from batchq.app.status import status
-    from batchq.app.text import interrupted_line, report_text
+    from batchq.app.text import go_on_line, interrupted_line, report_text
     from batchq.app.verbs import exit_code
     from batchq.model import COMPLETED
 
@@ -269,7 +269,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     now = status(home, batch_id)
     code = exit_code(ending, now.tally)
     if ending.stopped:
-        complain(interrupted_line(batch_id, now.tally, now.input_done, console.command))
+        complain(interrupted_line(now, console.command))
         return code
     console.died_of = None  # the signal came when all was done
     if console.as_json or not console.quiet:
@@ -277,7 +277,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
         console.write(report_json(made) if console.as_json else [report_text(made, console.command)])
     if ending.state != COMPLETED:
         why = f": {ending.reason}" if ending.reason else ""
-        complain(f"{batch_id} is {ending.state}{why}", f"Go on with: {console.command('resume', batch_id)}")
+        complain(f"{batch_id} is {ending.state}{why}", go_on_line(now, console.command))
     return code
 
 

@@ -20,7 +20,6 @@ FILL_ITEMS: Final = 2000
 FILL_BYTES: Final = 8 * 1024 * 1024
 FILL_SECONDS: Final = 0.1
 """A fill transaction ends at whichever of the three is first: it holds the write lock for some 10 ms."""
-STDIN: Final = "-"
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +85,10 @@ class Fill:
         filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
         name = source.name
         # A pipe may be silent for hours with half a group read: a thread of its own reads it.
-        records = _read_aside(reader) if source.path == STDIN else reader
+        records = _read_aside(reader) if source.is_stdin else reader
         try:
             for group in _groups(records, self._stop):
-                filler.store(group, reader.digest() if source.path != STDIN else "", lambda e: _failure(e, name))
+                filler.store(group, "" if source.is_stdin else reader.digest(), lambda e: _failure(e, name))
                 self._wake()
                 if self._stop.is_set():
                     return

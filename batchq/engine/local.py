@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Final, Protocol
 
-from batchq.engine.worker import LEFT_FAILED, WorkerReport, WorkerSpec, prepare, work
+from batchq.engine.worker import WorkerReport, WorkerSpec, prepare, work
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _STARTING: Final = threading.Lock()
@@ -107,7 +107,7 @@ class LocalWorker:
             return self._future.result()
         if isinstance(error, BrokenProcessPool):
             return None
-        return WorkerReport(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
+        return WorkerReport.of_fault(error)
 
     def how_it_died(self) -> str:
         """The signal by name, or the exit status."""

@@ -32,7 +32,7 @@ class _Names(logging.Filter):
 
 def log_handler(path: Path, who: str) -> logging.Handler:
     """A handler that appends whole lines to the batch's log, whoever else writes there."""
-    os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    path.touch(mode=0o600)
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(_Names(who))

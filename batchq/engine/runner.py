@@ -17,6 +17,7 @@ import heapq
 import inspect
 import json
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, MutableSequence
@@ -382,8 +383,10 @@ class Runner:
 
 
 def _is_cancelled(task: asyncio.Task[None] | None) -> bool:
-    """Whether a cancellation is counted (Python 3.11 and later), or waits to be thrown at the next await."""
-    return bool(task and (getattr(task, "_must_cancel", False) or (hasattr(task, "cancelling") and task.cancelling())))
+    """Whether a cancellation was asked for and not answered: Python 3.10 knows that only of one still to be thrown."""
+    if sys.version_info >= (3, 11):
+        return task is not None and task.cancelling() > 0
+    return getattr(task, "_must_cancel", False)
 
 
 async def _forget_cancellation(task: asyncio.Task[None] | None) -> None:

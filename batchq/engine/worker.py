@@ -91,6 +91,11 @@ class WorkerReport:
     reason: str = ""
     exit_code: int = 0
 
+    @classmethod
+    def of_fault(cls, error: BaseException) -> WorkerReport:
+        """A worker that failed by no item and no mistake of the user; told as text, since it crosses a pipe."""
+        return cls(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
+
 
 _inherited: list[Pipe] = []
 """The pipe of this process: a connection can be handed over only while the process is being started."""
@@ -125,9 +130,9 @@ def work(spec: WorkerSpec) -> WorkerReport:
         report = asyncio.run(worker.run())
     except BatchqError as error:
         report = WorkerReport(LEFT_FAILED, str(error), error.exit_code)
-    except BaseException as error:  # told as text, whatever it is: an exception of the user's may not cross a pipe
+    except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
         log.exception("the worker failed")
-        report = WorkerReport(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
+        report = WorkerReport.of_fault(error)
     board.place(spec.place).leave()
     lock.remove()
     if worker.orphaned or report.left == LEFT_STUCK:
@@ -248,7 +253,7 @@ class Worker:
     def broken(self, error: BaseException) -> None:
         """Leave: a slot has ended by a fault of ours."""
         log.error("a slot has ended", exc_info=error)
-        self._report = WorkerReport(LEFT_FAILED, f"a slot has ended: {type(error).__name__}: {error}", 70)
+        self._report = WorkerReport.of_fault(error)
         self._leave.set()
 
     def stuck(self, item: Item) -> None:

@@ -17,9 +17,9 @@ from typing import BinaryIO, Final
 from batchq.errors import InputError
 from batchq.inputs.array import JsonArray
 from batchq.inputs.lines import JsonLines, TextLines
-from batchq.inputs.reader import STDIN, Reader
+from batchq.inputs.reader import Reader
 from batchq.inputs.table import Table
-from batchq.model import Position, SourceSpec
+from batchq.model import STDIN, Position, SourceSpec
 
 __all__ = ["FORMATS", "STDIN", "Reader", "describe", "detect_format", "open_reader"]
 

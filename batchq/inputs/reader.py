@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from batchq.errors import InputChanged, InputError
-from batchq.model import Position, Record, SourceSpec
+from batchq.model import STDIN, Position, Record, SourceSpec
 
-STDIN: Final = "-"
 BLOCK: Final = 256 * 1024
 EXCERPT: Final = 1000
 """Characters that are kept of a record that cannot be read."""
@@ -71,7 +70,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
-        if self._source.path != STDIN:
+        if not self._source.is_stdin:
             self._stream.close()
 
     def digest(self) -> str:

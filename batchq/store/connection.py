@@ -122,7 +122,7 @@ def transaction(connection: Connection) -> Iterator[Connection]:
 def create(path: Path, durability: str) -> Connection:
     """Make a new batch file at `path` and return a connection that may write."""
     # Made before SQLite makes it: the log and the index take over the mode of the file.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    path.touch(mode=0o600, exist_ok=False)
     connection = _connect(path, "rw")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":

@@ -263,6 +263,26 @@ def test_second_signal_abandons_what_is_in_flight(bench: Bench) -> None:
     assert bench.run("resume", "b1", "-q").returncode == 0
 
 
+def test_cut_off_standard_input_is_gone_on_with_as_every_command_says(bench: Bench) -> None:
+    target = f"{Path(ledger.__file__)}:waits"
+    process = bench.begin("start", "-", "--input-format", "jsonl", "--func", target, "--id", "b1", piped=True)
+    assert process.stdin is not None
+    process.stdin.write('{"n": 1}\n')
+    process.stdin.flush()
+    wait_until(lambda: set(bench.outcomes()) == {1})
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: process.poll() is not None)  # `communicate` would close its input, and so end it
+    _, stderr = process.communicate()
+    advice = "batchq resume b1 --input-ended"
+    assert advice in stderr
+    assert advice in bench.run("status", "b1").stdout
+    assert advice in bench.run("report", "b1").stdout
+    refused = bench.run("resume", "b1")
+    assert refused.returncode == 2
+    assert advice in refused.stderr
+    assert bench.run("resume", "b1", "--input-ended", "-q").returncode == 0
+
+
 def test_resume_of_a_finished_batch_does_nothing_and_says_so(bench: Bench) -> None:
     bench.run("start", "input.jsonl", "--func", "handlers:some", "--retry-attempts", "1", "--id", "b1")
     again = bench.run("resume", "b1")
