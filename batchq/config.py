@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,17 +13,40 @@ from batchq.errors import ConfigError
 
 MAX_CONCURRENCY: Final = 100_000
 """Slots beyond it cost memory and file descriptors that no machine has; a typing mistake is likelier."""
+DURABILITIES: Final = ("normal", "full")
+EMPTY_KEEP: Final = "keep"
+EMPTY_FAIL: Final = "fail"
+EMPTY_RESULTS: Final = (EMPTY_KEEP, EMPTY_FAIL)
 
 
 class ProcessingMode(enum.Enum):
     """Where the items of a batch run.
 
     ``PARALLEL`` and ``SEQUENTIAL`` run in the caller's event loop; ``QUEUE`` is the durable engine.
+
+    Example:
+        >>> ProcessingMode("queue")
+        <ProcessingMode.QUEUE: 'queue'>
     """
 
     SEQUENTIAL = "sequential"
     PARALLEL = "parallel"
     QUEUE = "queue"
+
+
+class QueueStatus(enum.Enum):
+    """How a `QueueManager` stands.
+
+    Example:
+        >>> QueueStatus.PAUSED.value
+        'paused'
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
 
 
 @dataclass
@@ -34,6 +59,13 @@ class RetryConfig:
         initial_delay: seconds before the second attempt.
         max_delay: seconds; no delay is longer.
         jitter: share of a delay that is added at random; 0.1 adds up to 10%.
+
+    Raises:
+        ConfigError: a number is out of its range.
+
+    Example:
+        >>> RetryConfig(max_attempts=5, initial_delay=0.5).max_delay
+        60.0
     """
 
     max_attempts: int = 3
@@ -48,6 +80,130 @@ class RetryConfig:
         check_number("retry delay", self.initial_delay)
         check_number("longest retry delay", self.max_delay)
         check_number("retry jitter", self.jitter, most=1.0)
+
+
+@dataclass
+class QueueConfig:
+    """How a `QueueManager` hands out items, and where it keeps them.
+
+    Attributes:
+        chunk_size: items in a chunk.
+        max_queue_size: items that may wait at a time; adding more is refused.
+        enable_persistence: keep the queue in a file, so that it survives the program.
+        persistence_path: that file.
+
+    Raises:
+        ConfigError: a number is below 1.
+
+    Example:
+        >>> QueueConfig(chunk_size=10).max_queue_size
+        1000
+    """
+
+    chunk_size: int = 50
+    max_queue_size: int = 1000
+    enable_persistence: bool = False
+    persistence_path: str = "queue_state.json"
+
+    def __post_init__(self) -> None:
+        check_count("chunk size", self.chunk_size)
+        check_count("longest queue", self.max_queue_size)
+
+
+@dataclass
+class BatchConfig:
+    """How a `BatchProcessor` works. The first seven are the original's, in its order.
+
+    Attributes:
+        max_concurrent: items in flight at most; SEQUENTIAL always runs one at a time.
+        mode: where the items run; its name as a string does as well.
+        retry_attempts: attempts of an item, the first included.
+        retry_backoff: factor from one delay to the next.
+        timeout_per_item: seconds for each attempt; None or 0 for no limit.
+        chunk_size: items that are stored together (QUEUE).
+        enable_progress_tracking: show a bar, where stderr is a terminal or the program a notebook.
+        retry_delay: seconds before the second attempt.
+        retry_max_delay: seconds; no delay is longer.
+        retry_jitter: share of a delay that is added at random; 0.1 adds up to 10%.
+        empty_result: ``"keep"``, or ``"fail"`` for an item whose result is None or empty (``[]``, ``{}``, ``""``): an
+            outage that the function swallows looks like that.
+        workers: processes (QUEUE); None for one a core, at most `max_concurrent`.
+        durability: ``"normal"`` survives every crash of a process, ``"full"`` also a power cut (QUEUE).
+        home: the folder of batches (QUEUE); None for ``$BATCHQ_HOME``, else the user's state folder.
+        grace: seconds that items in flight have to finish when a QUEUE batch is interrupted.
+
+    Raises:
+        ConfigError: a value is not one of those that it can have.
+
+    Example:
+        >>> BatchConfig(max_concurrent=10, mode="queue").mode
+        <ProcessingMode.QUEUE: 'queue'>
+    """
+
+    max_concurrent: int = 5
+    mode: ProcessingMode | str = ProcessingMode.PARALLEL
+    retry_attempts: int = 3
+    retry_backoff: float = 2.0
+    timeout_per_item: float | None = 300.0
+    chunk_size: int = 50
+    enable_progress_tracking: bool = True
+    retry_delay: float = 1.0
+    retry_max_delay: float = 60.0
+    retry_jitter: float = 0.0
+    empty_result: str = EMPTY_KEEP
+    workers: int | None = None
+    durability: str = DURABILITIES[0]
+    home: str | os.PathLike[str] | None = None
+    grace: float = 8.0
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ConfigError` where a value cannot be used; fields may be set at any time, so each run asks."""
+        self.mode = mode_of(self.mode)
+        check_count("max_concurrent", self.max_concurrent, MAX_CONCURRENCY)
+        check_count("retry_attempts", self.retry_attempts)
+        check_number("retry_backoff", self.retry_backoff, least=1.0)
+        if self.timeout_per_item is not None:
+            check_number("timeout_per_item", self.timeout_per_item)
+        check_count("chunk_size", self.chunk_size)
+        check_number("retry_delay", self.retry_delay)
+        check_number("retry_max_delay", self.retry_max_delay)
+        check_number("retry_jitter", self.retry_jitter, most=1.0)
+        check_choice("empty_result", self.empty_result, EMPTY_RESULTS)
+        if self.workers is not None:
+            check_count("workers", self.workers)
+        check_choice("durability", self.durability, DURABILITIES)
+        check_number("grace", self.grace)
+
+    @property
+    def retry(self) -> RetryConfig:
+        """The retry settings among these."""
+        return RetryConfig(
+            self.retry_attempts, self.retry_backoff, self.retry_delay, self.retry_max_delay, self.retry_jitter
+        )
+
+
+def mode_of(value: Any) -> ProcessingMode:
+    """A mode, or its name, as a mode; raises `ConfigError` for anything else.
+
+    Example:
+        >>> mode_of("PARALLEL")
+        <ProcessingMode.PARALLEL: 'parallel'>
+    """
+    if isinstance(value, ProcessingMode):
+        return value
+    try:
+        return ProcessingMode(str(value).lower())
+    except ValueError:
+        raise ConfigError("mode", value, " or ".join(repr(mode.value) for mode in ProcessingMode)) from None
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise `ConfigError` unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ConfigError(name, value, " or ".join(map(repr, choices)))
 
 
 def check_count(name: str, value: Any, most: int | None = None) -> None:

@@ -8,16 +8,21 @@
     │   │   └── InputChanged       the input is not the one that the batch began with
     │   ├── BatchNotFound          no such batch in this home
     │   ├── BatchExists            the id is taken
+    │   ├── SealBroken             the batch's folder names code, and did not come from this user
     │   ├── HomeError              the home folder cannot be used
     │   └── StoreError             batch.db is newer, damaged or no batch at all
     ├── BatchBusy                  exit 75: another process supervises that batch
     ├── StorageFailed              exit 74: disk or I/O, once started
     ├── SetupFailed                the --setup resource could not be entered; the batch halts
+    ├── BatchHalted                a batch of the library stopped before its end
+    ├── ItemFailed                 the item whose result was asked for has failed
+    ├── RetriesExhausted           a single function failed in its last attempt as well
     ├── Permanent                  raised by a handler: do not try this item again
     └── ItemError                  recorded as an outcome, never raised to a caller
         ├── InvalidInput           the record of the input cannot be read
         ├── ItemTimeout            an attempt took longer than its limit
-        ├── UnserializableResult   the handler's result cannot be stored as JSON
+        ├── UnserializableResult   the handler's result cannot be stored as JSON, or is not yet one
+        ├── EmptyResult            the handler's result is empty, where that counts as a failure
         └── WorkerCrashed          the item killed its worker while it ran alone
 
 An error carries fields, is worded once (``__str__``) and says what to do next (``hint``).  This module
@@ -55,8 +60,8 @@ class UsageError(BatchqError):
         self.hint = hint
 
 
-class ConfigError(UsageError):
-    """A setting has a value that it cannot have."""
+class ConfigError(UsageError, ValueError):
+    """A setting has a value that it cannot have; also a ValueError, which is what Python programs expect."""
 
     def __init__(self, name: str, value: object, expected: str) -> None:
         super().__init__(f"{name} must be {expected}, not {value!r}")
@@ -123,6 +128,18 @@ class BatchExists(UsageError):
         self.batch_id = batch_id
 
 
+class SealBroken(UsageError):
+    """A batch names code to run, and nothing shows that this user has put it there."""
+
+    def __init__(self, batch_id: str, has_setup: bool) -> None:
+        setup = " --setup TARGET" if has_setup else ""
+        super().__init__(
+            f"the function of batch {batch_id!r} was not stored by you on this machine, so it is not run",
+            f"If you trust it, name what to run yourself: batchq resume {batch_id} --func TARGET{setup}",
+        )
+        self.batch_id = batch_id
+
+
 class HomeError(UsageError):
     """The home folder cannot be made, written or locked."""
 
@@ -167,6 +184,46 @@ class SetupFailed(BatchqError):
     exit_code = 3
 
 
+class BatchHalted(BatchqError):
+    """A batch stopped before its end; what is done is stored, and carried as `report` and `results`."""
+
+    exit_code = 3
+
+    def __init__(self, batch_id: str, reason: str) -> None:
+        super().__init__(f"batch {batch_id!r} stopped: {reason}")
+        self.batch_id = batch_id
+        self.reason = reason
+        self.hint = f"Run it again with the batch id {batch_id!r}: it goes on with what is left."
+
+
+class ItemFailed(BatchqError):
+    """The item whose result was asked for has failed.
+
+    Attributes:
+        idea_id: the item's id.
+        error: text of its last error.
+        error_type: class name of that error.
+        attempts: attempts made.
+    """
+
+    def __init__(self, idea_id: object, error: str, error_type: str, attempts: int) -> None:
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(f"item {idea_id} failed after {tries}: {error_type}: {error}")
+        self.idea_id = idea_id
+        self.error = error
+        self.error_type = error_type
+        self.attempts = attempts
+
+
+class RetriesExhausted(BatchqError):
+    """A function failed in its last attempt as well; the exception that it raised is the cause."""
+
+    def __init__(self, attempts: int, error: str) -> None:
+        super().__init__(f"Failed after {attempts} attempts: {error}")
+        self.attempts = attempts
+        self.error = error
+
+
 class Permanent(BatchqError):
     """Raise it in a handler to say that trying this item again cannot help.
 
@@ -189,7 +246,7 @@ class ItemTimeout(ItemError):
     """An attempt took longer than its limit."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"Timeout after {seconds:g}s")
+        super().__init__(f"Timeout after {seconds}s")
         self.seconds = seconds
 
 
@@ -200,6 +257,14 @@ class UnserializableResult(ItemError):
         super().__init__(f"result cannot be stored as JSON: {path} is {type_name} ({reason})")
         self.path = path
         self.type_name = type_name
+        self.reason = reason
+
+
+class EmptyResult(ItemError):
+    """A result of nothing, where the user has said that this is a failure; tried again like any other."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__(f"the result is empty: {result!r}")
 
 
 class WorkerCrashed(ItemError):

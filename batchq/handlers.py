@@ -8,17 +8,21 @@ import importlib
 import importlib.util
 import inspect
 import logging
+import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from batchq.errors import SetupFailed, TargetError
 
 log = logging.getLogger(__name__)
 
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""A function by value is byte code, which another minor version cannot run."""
+CALL: Final = "Pass the function itself: `handler`, not `handler(item)`."
 FORMS: Final = "Write it as package.module:function or path/file.py:function."
 
 
@@ -78,7 +82,62 @@ class Handler:
             True
         """
         label = name or getattr(function, "__qualname__", None) or repr(function)
-        return cls(function, _is_coroutine_function(function), _wants_context(function, label), label)
+        if not callable(function):
+            raise TargetError(label, f"it is a {type(function).__name__}, not a function", CALL)
+        return cls(function, is_coroutine_function(function), _wants_context(function, label), label)
+
+
+class Exported(NamedTuple):
+    """A function in a form that reaches a worker, and survives the program.
+
+    Attributes:
+        target: TARGET, or the name of a function that is stored by value.
+        folder: the folder that has to be on ``sys.path`` to find it.
+        pickled: the function by value; None where TARGET finds it.
+    """
+
+    target: str
+    folder: Path
+    pickled: bytes | None
+
+
+def export(function: Callable[..., Any]) -> Exported:
+    """Make `function` reach a worker: by its name where a fresh process can import it, else by value.
+
+    Raises:
+        TargetError: it uses something that belongs to this process, such as a lock or a connection.
+
+    Example:
+        >>> import json; export(json.dumps).target
+        'json:dumps'
+    """
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    root = _import_root(module)
+    if module is not None and root is not None and _found_by_name(module, name) is function:
+        return Exported(f"{module.__name__}:{name}", root, None)
+    return Exported(name, Path.cwd(), _pickle(function, name, None if root is not None else module))
+
+
+def unpickle(pickled: bytes, name: str, version: str | None) -> Handler:
+    """The handler that `export` stored by value; run it on what is sealed only.
+
+    Args:
+        pickled: as in `Exported`.
+        name: for messages.
+        version: of the Python that stored it.
+
+    Raises:
+        TargetError: this Python is another one, or something that the function uses is not there.
+    """
+    if version != PYTHON:
+        raise TargetError(name, f"Python {version} has stored it, and this is {PYTHON}", "Resume with that Python.")
+    try:
+        return Handler.of(pickle.loads(pickled), name)
+    except TargetError:
+        raise
+    except Exception as error:  # whatever importing the user's modules raises
+        raise TargetError(name, f"it cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def split_target(target: str, cwd: Path) -> tuple[str, Path]:
@@ -169,6 +228,49 @@ async def _enter(stack: contextlib.AsyncExitStack, factory: Callable[[], Any]) -
     raise TypeError(f"it returned a {type(made).__name__}, not a context manager")
 
 
+def _import_root(module: ModuleType | None) -> Path | None:
+    """The folder from which a fresh process can import `module` by its name; None where none is known."""
+    if module is None or module.__name__ == "__main__":
+        return None
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return Path.cwd() if module.__name__ in sys.builtin_module_names else None
+    path = Path(file)
+    parts = module.__name__.split(".")
+    place = path.parent.parts if path.stem == "__init__" else (*path.parent.parts, path.name.partition(".")[0])
+    if list(place[-len(parts) :]) != parts:
+        return None
+    return Path(*place[: -len(parts)])
+
+
+def _found_by_name(module: ModuleType, name: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _pickle(function: Callable[..., Any], name: str, by_value: ModuleType | None) -> bytes:
+    import cloudpickle
+
+    # What a fresh process cannot import has to travel along.
+    travels = by_value is not None and by_value.__name__ != "__main__" and by_value.__name__ in sys.modules
+    if travels:
+        cloudpickle.register_pickle_by_value(by_value)
+    try:
+        pickled: bytes = cloudpickle.dumps(function)
+    except Exception as error:
+        raise TargetError(
+            name,
+            f"it cannot be sent to a worker process: {error}",
+            "It uses something that belongs to this process: make that inside the function, or use PARALLEL mode.",
+        ) from error
+    finally:
+        if travels:
+            cloudpickle.unregister_pickle_by_value(by_value)
+    return pickled
+
+
 def _load_module(target: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
@@ -211,7 +313,13 @@ def _modules_here() -> list[str]:
     return [path.stem for folder in sys.path[:2] for path in Path(folder or ".").glob("*.py")]
 
 
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling `function` makes a coroutine; looks through `functools.partial` and callable objects.
+
+    Example:
+        >>> is_coroutine_function(print)
+        False
+    """
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = function.func  # functools.partial
     call = getattr(function, "__call__", None)  # noqa: B004  # a callable object may have an async __call__

@@ -27,10 +27,16 @@ HALTED: Final = "failed"
 STATES: Final = (QUEUED, FILLING, RUNNING, PAUSING, PAUSED, CANCELLING, CANCELLED, COMPLETED, HALTED)
 ACTIVE: Final = frozenset({FILLING, RUNNING})
 """States in which workers may claim."""
+LEAVING: Final = frozenset({PAUSING, CANCELLING})
+"""States in which what is in flight still finishes."""
 ENDED: Final = frozenset({COMPLETED, CANCELLED})
 """States that no `resume` leaves."""
 STDIN: Final = "-"
 """How an input is named that is read from standard input."""
+PROGRAM: Final = "<program>"
+"""The path of an input that a program hands over, item by item."""
+INVALID_INPUT: Final = "InvalidInput"
+"""Error type of a record of the input that cannot be read."""
 INTERRUPTED: Final = "interrupted"
 """Derived, never stored: the batch should run, but nobody holds its lock."""
 
@@ -40,10 +46,29 @@ MOVES: Final[Mapping[tuple[str, str], str]] = {
     (RUNNING, "supervise"): RUNNING,
     (HALTED, "supervise"): FILLING,
     (PAUSED, "supervise"): FILLING,
+    (PAUSING, "supervise"): FILLING,
     (FILLING, "filled"): RUNNING,
     (RUNNING, "complete"): COMPLETED,
     (FILLING, "halt"): HALTED,
     (RUNNING, "halt"): HALTED,
+    (QUEUED, "pause"): PAUSED,
+    (FILLING, "pause"): PAUSING,
+    (RUNNING, "pause"): PAUSING,
+    (PAUSING, "drained"): PAUSED,
+    (PAUSING, "resume"): FILLING,
+    (QUEUED, "cancel"): CANCELLED,
+    (FILLING, "cancel"): CANCELLING,
+    (RUNNING, "cancel"): CANCELLING,
+    (PAUSING, "cancel"): CANCELLING,
+    (PAUSED, "cancel"): CANCELLED,
+    (HALTED, "cancel"): CANCELLED,
+    (CANCELLING, "drained"): CANCELLED,
+    (COMPLETED, "retry"): RUNNING,
+    (RUNNING, "retry"): RUNNING,
+    (FILLING, "retry"): FILLING,
+    (HALTED, "retry"): HALTED,
+    (PAUSED, "retry"): PAUSED,
+    (PAUSING, "retry"): PAUSING,
 }
 """(state, event) to the next state; what is not here cannot happen."""
 
@@ -93,9 +118,9 @@ class SourceSpec:
     """Which input a batch reads.
 
     Attributes:
-        path: absolute path, or ``-`` for standard input.
+        path: absolute path, ``-`` for standard input, or `PROGRAM`.
         name: the input as the user named it, for messages.
-        format: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``txt``.
+        format: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``txt``; ``values`` from a program.
         size: bytes at the start of the batch; None for standard input.
         mtime_ns: time of the last change at the start of the batch, nanoseconds; None likewise.
         limit: read at most that many records; None reads all.
@@ -113,13 +138,24 @@ class SourceSpec:
         """Whether it is standard input, which nobody can read a second time."""
         return self.path == STDIN
 
+    @property
+    def is_once(self) -> bool:
+        """Whether nobody can read it a second time but whoever handed it over."""
+        return self.is_stdin or self.is_program
+
+    @property
+    def is_program(self) -> bool:
+        """Whether a program hands it over, which only that program can do a second time."""
+        return self.path == PROGRAM
+
 
 @dataclass(frozen=True)
 class BatchSpec:
     """What a batch is: everything a supervisor needs to run it, frozen when the batch is made.
 
     Attributes:
-        target: ``package.module:function`` or ``/absolute/path/file.py:function``.
+        target: ``package.module:function`` or ``/absolute/path/file.py:function``; of a function that is stored by
+            value its name, for messages.
         setup: TARGET of the (async) context manager that each worker enters once, or None.
         folder: the folder put on ``sys.path`` to find the target.
         cwd: the working directory of the workers.
@@ -137,6 +173,8 @@ class BatchSpec:
         crash_attempts: deaths of a worker with this item alone before the item is failed.
         max_uncommitted: outcomes that are uncommitted at most, over all workers; their slots wait then.
         grace: seconds that items in flight have to finish after a first Ctrl-C.
+        fail_empty: an empty result fails its item.
+        pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
     """
 
     target: str
@@ -158,6 +196,8 @@ class BatchSpec:
     crash_attempts: int = 2
     max_uncommitted: int = 1000
     grace: float = 8.0
+    fail_empty: bool = False
+    pickled_by: str | None = None
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""
@@ -236,7 +276,7 @@ class Item(NamedTuple):
     Attributes:
         seq: position in the input, from 1; the key.
         item_id: the record's own id, or ``item-<seq>``.
-        payload: JSON text.
+        payload: JSON text; in memory, the item's data itself.
         run: which run of the item this is, from 1; `retry` adds one.
         message_id: the chunk it was handed out with.
         attempts: attempts of this run that failed earlier.
@@ -246,7 +286,7 @@ class Item(NamedTuple):
 
     seq: int
     item_id: str | int
-    payload: str
+    payload: Any
     run: int
     message_id: int
     attempts: int = 0
@@ -282,7 +322,7 @@ class Outcome(NamedTuple):
         duration_us: microseconds that the handler worked, over all attempts.
         ended_ms: wall clock, milliseconds since 1970.
         worker: number of the process that ran it; 0 for the supervisor itself.
-        result: JSON text of a success, None of a failure.
+        result: JSON text of a success, None of a failure; in memory, the result itself.
         failure: of a failed item; None of a success.
     """
 
@@ -292,7 +332,7 @@ class Outcome(NamedTuple):
     duration_us: int
     ended_ms: int
     worker: int
-    result: str | None
+    result: Any
     failure: Failure | None
 
 

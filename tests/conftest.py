@@ -1,9 +1,17 @@
-"""Puts ``tests/support`` on the path of tests and of the processes that they start."""
+"""Puts ``tests/support`` on the path of tests and of the processes that they start; keeps the user's folders out."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 SUPPORT = str(Path(__file__).parent / "support")
 sys.path.insert(0, SUPPORT)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, os.environ.get("PYTHONPATH")]))
+
+FOLDER = tempfile.mkdtemp(prefix="batchq-tests-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+os.environ["XDG_CONFIG_HOME"] = os.path.join(FOLDER, "config")
+os.environ["BATCHQ_HOME"] = os.path.join(FOLDER, "home")

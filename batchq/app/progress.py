@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Protocol, TextIO
 
@@ -138,11 +139,13 @@ class Bar:
     Args:
         stream: the terminal.
         clock: monotonic seconds.
+        notebook: draw the bar that notebooks have, where its widgets are installed.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, notebook: bool = False) -> None:
         self._stream = stream
         self._clock = clock
+        self._notebook = notebook
         self._pace = Pace(clock)
         self._last: Progress | None = None
         self._listening = True
@@ -184,7 +187,7 @@ class Bar:
             return
         tally = progress.tally
         try:
-            bar = self._bar = self._bar or _new_bar(self._stream, tally.done)
+            bar = self._bar = self._bar or _new_bar(self._stream, tally.done, self._notebook)
             bar.bar_format = BAR if progress.input_done else GROWING_BAR
             # Of a batch without items tqdm would draw no bar at all.
             bar.total, bar.n = (tally.items, tally.done) if tally.items else (1, int(progress.input_done))
@@ -235,6 +238,13 @@ def open_display(quiet: bool = False, stream: TextIO | None = None, environ: Map
     return Shown(Bar(stream) if wants_bar and stream.isatty() else Lines(stream))
 
 
+def open_library_display() -> Shown:
+    """The display for a program: a bar on a terminal or in a notebook, elsewhere nothing."""
+    if "ipykernel" in sys.modules:
+        return Shown(Bar(sys.stderr, notebook=True))
+    return open_display(quiet=not sys.stderr.isatty())
+
+
 def words(progress: Progress, pace: float | None, short: bool = False) -> str:
     """The text of a line, or (`short`) of what stands beside a bar.
 
@@ -258,11 +268,11 @@ def _counts(progress: Progress) -> str:
     return text + (f", {tally.retries:,} retried" if tally.retries else "")
 
 
-def _new_bar(stream: TextIO, done: int) -> Any:
+def _new_bar(stream: TextIO, done: int, notebook: bool) -> Any:
     import threading
 
-    from tqdm import tqdm
-
+    # tqdm.auto finds out whether a notebook has widgets for it, which takes long.
+    tqdm: Any = import_module("tqdm.auto" if notebook else "tqdm").tqdm
     # Neither a lock shared with children nor a monitor thread: workers are spawned while the bar stands.
     tqdm.set_lock(threading.RLock())
     tqdm.monitor_interval = 0

@@ -25,12 +25,12 @@ SPECIAL: Final = re.compile(r'[,"\r\n]|^\s|\s$')
 REPORT_COLUMNS: Final = "idea_id,status,processing_time,attempts,error,result_summary,seq,line,error_type,result"
 RESULT_COLUMNS: Final = "seq,id,line,status,result,error_type,error,attempts,duration"
 
-_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
 
 
 def json_text(value: Any) -> str:
     """`value` as indented, strict JSON with a line end, for people who look and programs that read."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, default=str) + "\n"
 
 
 def report_json(report: BatchReport) -> Iterator[str]:

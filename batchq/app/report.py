@@ -1,63 +1,22 @@
-"""The report on a batch: the original's fields first, then what a durable batch knows beside them.
+"""The report on a batch: the original's fields first, then what else is known.
 
-Everything comes from running counts, the histogram and the groups of failures, so that a report costs the same at
-ten items and at ten million; only its failures are read one by one, and only when somebody asks for them.
+Everything comes from running counts, a histogram and groups of failures, so that a report costs the same at ten
+items and at ten million; items are walked one by one, and only when somebody asks for them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import islice
-from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final
 
-from batchq.app.status import status_of
 from batchq.app.words import iso
-from batchq.model import COMPLETED, FAILED, BatchSpec, bucket_end_us
-from batchq.store.home import BatchFolder
-from batchq.store.reading import ErrorGroup, ResultRow, reading
+from batchq.model import COMPLETED, Tally, bucket_end_us
+from batchq.store.reading import ErrorGroup
 
 GROUPS: Final = 100
 """Kinds of failure in a report; beyond that they are no summary."""
 EXAMPLES: Final = 5
-
-
-class Failures(Sequence[Mapping[str, Any]]):
-    """The items that failed, in the order of the input; read from the batch's file whenever they are walked.
-
-    Args:
-        database: the batch's file.
-        count: how many there are.
-
-    Example:
-        >>> for failure in report.failures:  # doctest: +SKIP
-        ...     print(failure["idea_id"], failure["error"])
-    """
-
-    def __init__(self, database: Path, count: int) -> None:
-        self._database = database
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        with reading(self._database) as reader:
-            for row in reader.results(only=FAILED):
-                yield failure_of(row)
-
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        for failure in islice(self, range(len(self))[index], None):
-            return failure
-        raise IndexError(index)
 
 
 @dataclass
@@ -94,6 +53,11 @@ class BatchReport:
         failure_groups: kinds of failure, the most frequent first, with ``error_type``, ``error``, ``frame``,
             ``failed`` (items), ``attempts`` and ``examples`` (ids).
         input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
+        skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
+
+    Example:
+        >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
+        1
     """
 
     batch_id: str
@@ -123,71 +87,170 @@ class BatchReport:
     speedup: float | None = None
     failure_groups: list[dict[str, Any]] = field(default_factory=list)
     input_cut: bool = False
+    skipped_count: int = 0
+
+    def __post_init__(self) -> None:
+        self._results: Sequence[Mapping[str, Any]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name; holds all failures at once, where walking `failures` does not."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return values | {"failures": [dict(failure) for failure in self.failures]}
 
+    @property
+    def results(self) -> Sequence[Mapping[str, Any]]:
+        """What came of each item that has an outcome, in the order of the input; read or made while it is walked.
 
-def build_report(folder: BatchFolder) -> BatchReport:
-    """The report on the batch in `folder`, whether it has ended or not.
+        Each is a dict of ``idea_id``, ``status`` (``success`` or ``failed``), ``result`` or ``error``, ``duration``
+        (seconds), ``attempts`` and ``seq``; a failed one has ``error_type`` too.  It is no field: a
+        report is a summary.
+        """
+        return self._results
 
-    Raises:
-        StoreError: its file cannot be read.
+
+@dataclass
+class BatchItemReport:
+    """What came of one item.
+
+    Attributes:
+        idea_id: the item's id.
+        status: ``success``, ``failed`` or ``skipped``.
+        processing_time: seconds.
+        attempts: attempts made.
+        error: why it failed; None of a success.
+        result_summary: a few words on the result.
+
+    Example:
+        >>> BatchItemReport("a1", "failed", 0.2, 3, error="no answer").attempts
+        3
     """
-    status = status_of(folder)
-    with reading(folder.database) as reader:
-        active = reader.active_seconds()
-        histogram = reader.latency()
-        groups = reader.error_groups(GROUPS)
-        names = reader.names([seq for group in groups for seq in group.examples])
-    tally = status.tally
+
+    idea_id: str | int
+    status: str
+    processing_time: float
+    attempts: int
+    error: str | None = None
+    result_summary: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass
+class BatchResult:
+    """What came of one item, as callbacks and streams tell it.
+
+    Attributes:
+        idea_id: the item's id.
+        status: ``success`` or ``failed``.
+        result: what the function returned; None of a failure.
+        duration: seconds that the function took, over all attempts.
+        attempts: attempts made.
+        error: why it failed; None of a success.
+        error_type: class name of that error.
+        seq: the item's position in the input, from 1.
+
+    Example:
+        >>> BatchResult("a1", "success", {"title": "Tea"}).error is None
+        True
+    """
+
+    idea_id: str | int
+    status: str
+    result: Any = None
+    duration: float = 0.0
+    attempts: int = 1
+    error: str | None = None
+    error_type: str | None = None
+    seq: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted while a batch ran, in whichever mode; `report_on` makes the report of it.
+
+    Attributes:
+        batch_id: the batch.
+        tally: its running counts.
+        started: seconds since 1970.
+        ended: seconds since 1970; None while it has not ended.
+        now: seconds since 1970.
+        active: seconds in which somebody worked on it (monotonic clock).
+        histogram: handler time, see `model.latency_bucket`.
+        groups: kinds of failure.
+        names: ids of the items that the groups name as examples, by seq.
+        config: what it was started with.
+        state: how it stands.
+        reason: why it is not completed.
+        input_cut: the rest of its input is lost.
+    """
+
+    batch_id: str
+    tally: Tally
+    started: float
+    ended: float | None
+    now: float
+    active: float
+    histogram: Sequence[tuple[int, int]]
+    groups: Sequence[ErrorGroup]
+    names: Mapping[int, str | int]
+    config: dict[str, Any]
+    state: str = COMPLETED
+    reason: str | None = None
+    input_cut: bool = False
+
+
+def report_on(
+    counted: Counted, failures: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]
+) -> BatchReport:
+    """The report, with everything that follows from the counts."""
+    tally = counted.tally
     done = tally.done
-    started = status.started_at or status.created_at
-    wall = max(0.0, (status.ended_at or time.time()) - started)
+    active = counted.active
+    wall = max(0.0, (counted.ended or counted.now) - counted.started)
     handler_seconds = tally.duration_us / 1e6
-    return BatchReport(
-        batch_id=status.batch_id,
+    report = BatchReport(
+        batch_id=counted.batch_id,
         total_items=tally.items,
         processed_items=done,
         success_count=tally.success,
         failure_count=tally.failed,
-        total_duration=round(active, 3),
+        total_duration=round(active, 3) or round(active, 6),
         avg_processing_time=round(handler_seconds / done, 6) if done else 0.0,
-        started_at=iso(started),
-        completed_at=iso(status.ended_at),
-        failures=Failures(folder.database, tally.failed),
-        config=_config(status.spec),
-        state=status.state,
-        reason=status.reason,
+        started_at=iso(counted.started),
+        completed_at=iso(counted.ended),
+        failures=failures,
+        config=counted.config,
+        state=counted.state,
+        reason=counted.reason,
         success_rate=round(tally.success / done, 6) if done else None,
         items_per_second=round(done / active, 3) if done and active else None,
         wall_time=round(wall, 3),
         paused_time=round(max(0.0, wall - active), 3),
-        latency_p50=percentile(histogram, 0.50),
-        latency_p95=percentile(histogram, 0.95),
-        latency_p99=percentile(histogram, 0.99),
+        latency_p50=percentile(counted.histogram, 0.50),
+        latency_p95=percentile(counted.histogram, 0.95),
+        latency_p99=percentile(counted.histogram, 0.99),
         attempts=tally.attempts,
         retries=tally.retries,
         recovered=tally.recovered,
         interruptions=tally.interruptions,
         speedup=round(handler_seconds / active, 2) if done and active else None,
-        failure_groups=[_group(group, names) for group in groups],
-        input_cut=status.input_cut,
+        failure_groups=[_group(group, counted.names) for group in counted.groups],
+        input_cut=counted.input_cut,
     )
+    report._results = results
+    return report
 
 
-def failure_of(row: ResultRow) -> dict[str, Any]:
-    """A failed item as reports show it: the original's three fields, then ours."""
-    return {
-        "idea_id": row.item_id,
-        "error": row.error,
-        "attempts": row.attempts,
-        "seq": row.seq,
-        "line": row.line,
-        "error_type": row.error_type,
-    }
+def carry(error: BaseException, report: BatchReport) -> None:
+    """Let `error` carry the report on what was done when it ended the batch."""
+    error.report = report  # type: ignore[attr-defined]
+    error.results = report.results  # type: ignore[attr-defined]
 
 
 def percentile(histogram: Sequence[tuple[int, int]], share: float) -> float | None:
@@ -209,26 +272,6 @@ def percentile(histogram: Sequence[tuple[int, int]], share: float) -> float | No
         if left <= 0:
             return round(bucket_end_us(bucket) / 1e6, 6)
     return None
-
-
-def _config(spec: BatchSpec) -> dict[str, Any]:
-    """What the batch was started with, under the original's names where it had one."""
-    return {
-        "mode": "queue",
-        "max_concurrent": spec.concurrency,
-        "retry_attempts": spec.retry_attempts,
-        "retry_backoff": spec.retry_backoff,
-        "timeout_per_item": spec.timeout,
-        "chunk_size": spec.chunk_size,
-        "retry_delay": spec.retry_delay,
-        "workers": spec.workers,
-        "durability": spec.durability,
-        "input": spec.source.name,
-        "input_format": spec.source.format,
-        "limit": spec.source.limit,
-        "func": spec.target,
-        "setup": spec.setup,
-    }
 
 
 def _group(group: ErrorGroup, names: Mapping[int, str | int]) -> dict[str, Any]:

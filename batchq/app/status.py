@@ -6,17 +6,37 @@ Kept apart from the verbs: `batchq status` must be instant, so this module loads
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from batchq.app.words import iso
 from batchq.errors import BatchqError
-from batchq.model import ACTIVE, ENDED, HALTED, INTERRUPTED, PAUSED, QUEUED, BatchSpec, Tally
+from batchq.model import (
+    CANCELLED,
+    CANCELLING,
+    ENDED,
+    FILLING,
+    HALTED,
+    INTERRUPTED,
+    PAUSED,
+    PAUSING,
+    QUEUED,
+    RUNNING,
+    BatchSpec,
+    Tally,
+)
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import ErrorGroup, reading
 
 GROUPS_SHOWN: Final = 5
+ABANDONED: Final[Mapping[str, str]] = {
+    FILLING: INTERRUPTED,
+    RUNNING: INTERRUPTED,
+    PAUSING: PAUSED,
+    CANCELLING: CANCELLED,
+}
+"""What a stored state amounts to when no process supervises the batch: nothing of it is in flight any more."""
 RESUMABLE: Final = frozenset({QUEUED, INTERRUPTED, PAUSED, HALTED})
 """States that `batchq resume` leaves."""
 
@@ -50,8 +70,8 @@ class BatchStatus(NamedTuple):
 
     @property
     def input_cut(self) -> bool:
-        """Whether the rest of the input is lost: it came from standard input, and was not read to its end."""
-        return self.spec.source.is_stdin and not self.input_done
+        """Whether nobody can read the rest of the input but who handed it over: it was not stored to its end."""
+        return self.spec.source.is_once and not self.input_done
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it: times in ISO 8601, UTC; the rate in items per second."""
@@ -111,7 +131,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
     left = tally.items - tally.done
     return BatchStatus(
         batch_id=row.batch_id,
-        state=INTERRUPTED if row.state in ACTIVE and not held else row.state,
+        state=row.state if held else ABANDONED.get(row.state, row.state),
         reason=row.reason,
         holder=holder if row.state not in ENDED else None,
         created_at=row.created_at,

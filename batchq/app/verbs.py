@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from batchq.app.status import BatchStatus, status_of
-from batchq.config import MAX_CONCURRENCY, check_count, check_number
+from batchq.config import DURABILITIES, MAX_CONCURRENCY, check_choice, check_count, check_number
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
-from batchq.errors import ConfigError, HomeError, UsageError
-from batchq.handlers import load_handler, load_target, split_target
+from batchq.errors import ConfigError, HomeError, SealBroken, TargetError, UsageError
+from batchq.handlers import load_handler, load_target, split_target, unpickle
 from batchq.inputs import describe, open_reader
-from batchq.model import COMPLETED, ENDED, BatchSpec, Tally
-from batchq.store.batch import create_batch
+from batchq.model import COMPLETED, ENDED, LEAVING, BatchSpec, Tally
+from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
-from batchq.store.home import Home
-
-DURABILITIES: Final = ("normal", "full")
+from batchq.store.home import BatchFolder, Home
+from batchq.store.reading import ResultRow, reading
+from batchq.store.rerun import rerun
+from batchq.store.seal import Seal
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class StartRequest:
         durability: ``normal`` or ``full``.
         grace: seconds that items in flight have after a first Ctrl-C.
         max_uncommitted: outcomes that are uncommitted at most, over all workers.
+        fail_empty: an empty result fails its item.
     """
 
     input: str
@@ -62,6 +66,7 @@ class StartRequest:
     durability: str = "normal"
     grace: float = 8.0
     max_uncommitted: int = 1000
+    fail_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,40 +93,165 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     spec = _spec(request)
     _check_targets(spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
-    folder = home.claim(request.batch_id)
+    folder = make(home, request.batch_id, spec)
+    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks))
+
+
+def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | None = None) -> BatchFolder:
+    """Make the folder and the file of a new batch.
+
+    Args:
+        home: where.
+        batch_id: the user's own id; None chooses one.
+        spec: what it is.
+        handler: its function, where that is stored by value.
+
+    Raises:
+        UsageError: the id or the home cannot be used.
+    """
+    folder = home.claim(batch_id)
     try:
-        create_batch(folder.database, folder.batch_id, spec)
+        create_batch(folder.database, folder.batch_id, spec, handler, Seal(home.path).over(spec, handler))
         folder.supervise().release()  # a file system that cannot lock is found out now
     except BaseException as error:
         folder.remove()
         if isinstance(error, (OSError, DatabaseError)):
             raise HomeError(str(home.path), str(error)) from error
         raise
-    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks))
+    return folder
 
 
 def resume(
-    home: Home, batch_id: str, hooks: Hooks, ignore_changed_input: bool = False, input_ended: bool = False
+    home: Home,
+    batch_id: str,
+    hooks: Hooks,
+    ignore_changed_input: bool = False,
+    input_ended: bool = False,
+    func: str | None = None,
+    setup: str | None = None,
 ) -> Session | BatchStatus:
     """Go on with a batch; the status instead of a session where there is nothing left to do.
 
+    A batch that is being paused is un-paused first: where its supervisor still lives, that one goes on.
+
+    Args:
+        home: where it is.
+        batch_id: the batch.
+        hooks: whom to tell.
+        ignore_changed_input: read on although the input is not the one that it began with.
+        input_ended: read nothing more.
+        func: TARGET of the function for what is left; None for the one that is stored.
+        setup: likewise.
+
     Raises:
-        UsageError: there is no such batch, or its target can no longer be used.
+        UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
         BatchBusy: another process supervises it.
     """
     folder = home.find(batch_id)
+    steer(folder.database, "resume")
     now = status_of(folder)
     if now.state in ENDED:
         return now
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
         raise UsageError(
-            "standard input was cut off, and cannot be read again from where it was",
-            f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it.",
+            _input_lost(now.spec), f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
         )
-    _check_targets(now.spec)
+    spec = _function_of(home, folder, now.spec, func, setup)
     supervisor = Supervisor(folder, None, hooks, ignore_changed_input=ignore_changed_input, input_ended=input_ended)
-    return Session(batch_id, now.spec, supervisor)
+    return Session(batch_id, spec, supervisor)
+
+
+def pause(home: Home, batch_id: str) -> str:
+    """Begin nothing new; what is in flight finishes. The batch's state: ``pausing``, or ``paused`` where nothing is.
+
+    Pausing a batch that is paused already changes nothing, nor does pausing one that has ended.
+
+    Raises:
+        BatchNotFound: there is no such batch.
+    """
+    return _leave(home.find(batch_id), "pause")
+
+
+def cancel(home: Home, batch_id: str) -> str:
+    """As `pause`, and for good: what has not run stays so. The batch's state: ``cancelling``, or ``cancelled``."""
+    return _leave(home.find(batch_id), "cancel")
+
+
+def retry(home: Home, batch_id: str, error: str | None = None, items: Collection[str] = ()) -> int:
+    """Let failed items run again when the batch goes on; how many they are.
+
+    Args:
+        home: where the batch is.
+        batch_id: the batch.
+        error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
+        items: ids of the items; empty for all.
+
+    Raises:
+        UsageError: there is no such batch, it was cancelled, or `error` is no regular expression.
+    """
+    folder = home.find(batch_id)
+    try:
+        pattern = re.compile(error or "")
+    except re.error as wrong:
+        raise ConfigError("error", error, f"a regular expression ({wrong})") from wrong
+    wanted = {str(item) for item in items}
+
+    def is_chosen(row: ResultRow) -> bool:
+        named = not wanted or str(row.item_id) in wanted
+        return named and pattern.search(f"{row.error_type}: {row.error}") is not None
+
+    return rerun(folder.database, status_of(folder).spec.durability, is_chosen)
+
+
+def _input_lost(spec: BatchSpec) -> str:
+    if spec.source.is_program:
+        return "the rest of its items is known only to the program that began it: run that again with the same batch_id"
+    return "standard input was cut off, and cannot be read again from where it was"
+
+
+def _leave(folder: BatchFolder, event: str) -> str:
+    state = steer(folder.database, event)
+    if state not in LEAVING:
+        return state
+    lock = folder.lock
+    if not lock.acquire():
+        return state  # its supervisor sees the change and leaves
+    try:
+        return steer(folder.database, "drained")
+    finally:
+        lock.release()
+
+
+def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None) -> BatchSpec:
+    """The specification with a function that may be run: the sealed one, or the one that the user names."""
+    with reading(folder.database) as reader:
+        pickled, seal = reader.handler()
+    is_ours = Seal(home.path).fits(seal, spec, pickled)
+    if not is_ours and (func is None or (spec.setup and setup is None)):
+        raise SealBroken(folder.batch_id, bool(spec.setup))
+    before = spec
+    if func is not None:
+        target, found = split_target(func, Path.cwd())
+        spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None)
+        pickled = None
+    if setup is not None:
+        spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
+    if not Path(spec.folder).is_dir():
+        raise TargetError(spec.target, f"its folder {spec.folder} is gone", "Name the function with --func.")
+    _check_targets(spec, pickled)
+    if spec != before:
+        respecify_locked(home, folder, spec, pickled)
+    return spec
+
+
+def respecify_locked(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None) -> None:
+    """Give what is left of a batch another function or other settings; raises `BatchBusy` while it runs."""
+    lock = folder.supervise()
+    try:
+        respecify(folder.database, spec, handler, Seal(home.path).over(spec, handler))
+    finally:
+        lock.release()
 
 
 def exit_code(ending: Ending, tally: Tally) -> int:
@@ -132,8 +262,7 @@ def exit_code(ending: Ending, tally: Tally) -> int:
 
 
 def _spec(request: StartRequest) -> BatchSpec:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = cores if request.workers is None else request.workers
+    workers = usable_cores() if request.workers is None else request.workers
     check_count("--concurrency", request.concurrency, MAX_CONCURRENCY)
     check_count("--workers", workers)
     check_count("--chunk-size", request.chunk_size)
@@ -141,8 +270,7 @@ def _spec(request: StartRequest) -> BatchSpec:
     check_number("--grace", request.grace)
     if request.limit is not None:
         check_count("--limit", request.limit)
-    if request.durability not in DURABILITIES:
-        raise ConfigError("--durability", request.durability, " or ".join(DURABILITIES))
+    check_choice("--durability", request.durability, DURABILITIES)
     check_count("--retry-attempts", request.retry_attempts)
     check_number("--retry-delay", request.retry_delay)
     check_number("--retry-backoff", request.retry_backoff, least=1.0)
@@ -159,7 +287,7 @@ def _spec(request: StartRequest) -> BatchSpec:
         setup=setup,
         concurrency=request.concurrency,
         workers=min(workers, request.concurrency),
-        timeout=request.timeout or None,
+        timeout=_plain(request.timeout) or None,
         retry_attempts=request.retry_attempts,
         retry_delay=request.retry_delay,
         retry_backoff=request.retry_backoff,
@@ -167,11 +295,25 @@ def _spec(request: StartRequest) -> BatchSpec:
         durability=request.durability,
         max_uncommitted=request.max_uncommitted,
         grace=request.grace,
+        fail_empty=request.fail_empty,
     )
 
 
-def _check_targets(spec: BatchSpec) -> None:
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(seconds: float) -> float:
+    """30.0 as 30: it is shown in errors as the user typed it."""
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:
     folder = Path(spec.folder)
-    load_handler(spec.target, folder)
+    if spec.pickled_by is None:
+        load_handler(spec.target, folder)
+    else:
+        unpickle(pickled or b"", spec.target, spec.pickled_by)
     if spec.setup:
         load_target(spec.setup, folder)

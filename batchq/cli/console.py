@@ -47,9 +47,9 @@ class Console:
 
     def home(self) -> Home:
         """The home of this command: --home, else $BATCHQ_HOME, else the user's state folder."""
-        from batchq.store.home import Home, default_home
+        from batchq.store.home import Home
 
-        return Home(Path(self._home).expanduser().absolute() if self._home else default_home())
+        return Home.at(self._home)
 
     def set_home(self, path: str, named: bool) -> None:
         """Take note of --home (`named`) or $BATCHQ_HOME."""

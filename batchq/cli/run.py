@@ -166,6 +166,11 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Advanced: outcomes in memory at most; so many items can run twice after a crash.",
 )
+@_option(
+    "--fail-empty",
+    is_flag=True,
+    help='Count an empty result (null, "", [], {}) as a failure: an outage that the function swallows looks like that.',
+)
 @common_options
 @click.pass_obj
 def start(console: Console, /, **options: Any) -> int:
@@ -203,9 +208,15 @@ def start(console: Console, /, **options: Any) -> int:
     help="Read on although the input is not the one that the batch began with.",
 )
 @click.option("--input-ended", is_flag=True, help="Read nothing more: go on with what is stored of the input.")
+@click.option(
+    "--func",
+    metavar="TARGET",
+    help="Another function for what is left; needed for a batch that was copied from elsewhere.",
+)
+@click.option("--setup", metavar="TARGET", help='Another setup for what is left; "" for none.')
 @common_options
 @click.pass_obj
-def resume(console: Console, /, batch_id: str, ignore_changed_input: bool, input_ended: bool) -> int:
+def resume(console: Console, /, batch_id: str, **options: Any) -> int:
     """Go on with a batch that was interrupted, paused or halted.
 
     What has an outcome does not run again; only items that were in flight do.
@@ -223,7 +234,7 @@ def resume(console: Console, /, batch_id: str, ignore_changed_input: bool, input
     with open_display(console.quiet) as display:
         hooks = Hooks(display.show, display.note)
         with _handlers_print_to_stderr():
-            session = verbs.resume(home, batch_id, hooks, ignore_changed_input, input_ended)
+            session = verbs.resume(home, batch_id, hooks, **options)
         if isinstance(session, BatchStatus):
             console.say(f"{batch_id} is {session.state}; there is nothing left to do")
             return 0
@@ -259,8 +270,8 @@ def _supervise(console: Console, session: Session, opening: str) -> Ending:
 def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     """Report, or say how to go on; the exit code."""
     from batchq.app.render import report_json
-    from batchq.app.report import build_report
     from batchq.app.status import status
+    from batchq.app.stored import build_report
     from batchq.app.text import go_on_line, interrupted_line, report_text
     from batchq.app.verbs import exit_code
     from batchq.model import COMPLETED

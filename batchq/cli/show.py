@@ -106,7 +106,7 @@ def report(console: Console, /, batch_id: str, form: str, raw: bool) -> int:
       batchq report batch-20261125-001 --format csv > report.csv
     """
     from batchq.app.render import report_csv, report_json
-    from batchq.app.report import build_report
+    from batchq.app.stored import build_report
     from batchq.app.text import report_text
     from batchq.store.reading import reading
 

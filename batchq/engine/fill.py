@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from batchq.engine.failures import plain_failure
+from batchq.engine.handover import Handover
 from batchq.errors import BatchqError
 from batchq.inputs import Reader, open_reader
-from batchq.model import BatchRow, Failure, Record
+from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
 from batchq.store.batch import Filler
 from batchq.store.home import BatchFolder
 
@@ -41,7 +42,7 @@ class Fill:
         folder: BatchFolder,
         row: BatchRow,
         digest: str,
-        reader: Reader | None,
+        reader: Reader | Handover | None,
         verify: bool,
         wake: Callable[[], None],
     ) -> None:
@@ -85,7 +86,7 @@ class Fill:
         filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
         name = source.name
         # A pipe may be silent for hours with half a group read: a thread of its own reads it.
-        records = _read_aside(reader) if source.is_stdin else reader
+        records: Iterator[Record | None] = _read_aside(reader) if source.is_stdin else iter(reader)
         try:
             for group in _groups(records, self._stop):
                 filler.store(group, "" if source.is_stdin else reader.digest(), lambda e: _failure(e, name))
@@ -103,17 +104,22 @@ def _groups(records: Iterator[Record | None], stop: threading.Event) -> Iterator
     group: list[Record] = []
     size = 0
     deadline = 0.0
-    for count, record in enumerate(records):
-        if record is not None:
-            if not group:
-                deadline = time.monotonic() + FILL_SECONDS
-            group.append(record)
-            size += len(record.payload)
-        if group and (len(group) >= FILL_ITEMS or size >= FILL_BYTES or _is_late(count, record, deadline)):
-            yield group
-            group, size = [], 0
-        if stop.is_set():
-            break
+    try:
+        for count, record in enumerate(records):
+            if record is not None:
+                if not group:
+                    deadline = time.monotonic() + FILL_SECONDS
+                group.append(record)
+                size += len(record.payload)
+            if group and (len(group) >= FILL_ITEMS or size >= FILL_BYTES or _is_late(count, record, deadline)):
+                yield group
+                group, size = [], 0
+            if stop.is_set():
+                break
+    except BatchqError:
+        if group:
+            yield group  # what was read before it went wrong
+        raise
     if group:
         yield group
 
@@ -123,7 +129,7 @@ def _is_late(count: int, record: Record | None, deadline: float) -> bool:
     return (record is None or count % 32 == 0) and time.monotonic() >= deadline
 
 
-def _read_aside(reader: Reader) -> Iterator[Record | None]:
+def _read_aside(reader: Reader | Handover) -> Iterator[Record | None]:
     """What `reader` yields, and None whenever it has yielded nothing for `FILL_SECONDS`."""
     found: queue.Queue[Record | BaseException | None] = queue.Queue(FILL_ITEMS)
 
@@ -150,4 +156,4 @@ def _read_aside(reader: Reader) -> Iterator[Record | None]:
 
 
 def _failure(reason: str, name: str) -> Failure:
-    return plain_failure("InvalidInput", reason, reason.removeprefix(name))
+    return plain_failure(INVALID_INPUT, reason, reason.removeprefix(name))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from batchq.engine.results import to_json
 from batchq.engine.retry import RetryHandler
-from batchq.handlers import Handler
+from batchq.handlers import Context, Handler
 from batchq.model import FailedAttempt, Item, Outcome
 
 
@@ -35,8 +39,8 @@ class Sink(Protocol):
     def broken(self, error: BaseException) -> None:
         """A slot has ended by a fault of batchq; none of what it held has an outcome."""
 
-    def stuck(self, item: Item) -> None:
-        """A thread is still busy with an item that has timed out; its slot is lost."""
+    def stuck(self, item: Item) -> bool:
+        """A thread is still busy with an item that has timed out: whether its slot goes on with another thread."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Job:
         key_prefix: the batch's UUID, of which idempotency keys are made.
         worker: number of this process in outcomes.
         resource: value of --setup.
+        load: makes what the handler gets, anew for each attempt, of an item's payload.
+        store: makes what the outcome keeps of the handler's result; what it raises fails the item.
+        let_through: exceptions that end the slot rather than fail the item.
     """
 
     handler: Handler
@@ -60,3 +67,12 @@ class Job:
     key_prefix: str = ""
     worker: int = 0
     resource: Any = None
+    load: Callable[[Any], Any] = json.loads
+    store: Callable[[Any], Any] = to_json
+    let_through: tuple[type[BaseException], ...] = (GeneratorExit,)
+
+    def context_of(self, item: Item) -> Context:
+        """What the handler is told about its next attempt at `item`."""
+        key = f"{self.key_prefix}:{item.seq}" + (f":r{item.run}" if item.run > 1 else "")
+        log = logging.LoggerAdapter(logging.getLogger("batchq.item"), {"item_id": item.item_id})
+        return Context(self.batch_id, item.item_id, item.seq, item.attempts + 1, key, self.resource, log)

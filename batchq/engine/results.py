@@ -1,4 +1,4 @@
-"""A handler's result as strict JSON text.
+"""What an outcome keeps of a handler's result: in a file strict JSON text, in memory the result itself.
 
 Beside what JSON has, these are stored in a documented form: dataclasses, pydantic and attrs objects (as objects),
 datetime, date, time, Decimal, UUID and paths (as strings), an Enum (as its value), tuples and sets (as arrays),
@@ -14,10 +14,53 @@ import enum
 import json
 import math
 import pathlib
+import types
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from batchq.errors import UnserializableResult
+from batchq.errors import EmptyResult, UnserializableResult
+
+UNFINISHED: Final = {
+    types.CoroutineType: "it was never awaited: write `await` before the call",
+    types.GeneratorType: "it has not run yet: return a list of what it yields",
+    types.AsyncGeneratorType: "it has not run yet: return a list of what it yields",
+}
+"""Results that are none, because nobody has run them, with what to do about it."""
+
+_EMPTIABLE: Final = (str, bytes, list, tuple, dict, set, frozenset)
+
+
+def keeping(fail_empty: bool = False) -> Callable[[Any], Any]:
+    """What keeps results in memory, as they are.
+
+    Args:
+        fail_empty: an empty result fails its item.
+
+    Example:
+        >>> keeping()([1, 2])
+        [1, 2]
+    """
+    return _full if fail_empty else keep
+
+
+def storing(fail_empty: bool = False) -> Callable[[Any], str]:
+    """What makes results storable, see `to_json`; `fail_empty` as in `keeping`."""
+    return (lambda value: to_json(_full(value))) if fail_empty else to_json
+
+
+def keep(value: Any) -> Any:
+    """`value` itself; raises `UnserializableResult` for a coroutine or a generator, which is no result yet."""
+    if type(value) in UNFINISHED:
+        raise _culprit(value, "$", 0) or AssertionError(type(value))
+    return value
+
+
+def _full(value: Any) -> Any:
+    """`value` itself, unless it is None or an empty text, list or the like; 0 and False say something."""
+    if value is None or (isinstance(value, _EMPTIABLE) and not value):
+        raise EmptyResult(value)
+    return keep(value)
 
 
 def to_json(value: Any) -> str:
@@ -60,7 +103,9 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if hasattr(type(value), "__attrs_attrs__"):
         return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    if type(value) is types.CoroutineType:
+        value.close()  # so that Python does not warn of it as well
+    raise TypeError(UNFINISHED.get(type(value)) or f"{type(value).__name__} has no JSON form")
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode

@@ -7,25 +7,35 @@ strategies are driven directly and answer with a number of seconds.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from tenacity import DoSleep, RetryCallState, RetryError, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential, wait_none
 
 from batchq.config import RetryConfig
-from batchq.errors import Permanent, UnserializableResult
+from batchq.engine.failures import describe
+from batchq.engine.threads import SlotThread
+from batchq.errors import Permanent, RetriesExhausted, UnserializableResult
+from batchq.handlers import is_coroutine_function
 
 PROGRAMMING_ERRORS: Final = (TypeError, NameError, AttributeError, ImportError, SyntaxError)
 """A handler that is written wrong does not get better by running it again."""
 
 
 class RetryHandler:
-    """Decides what follows a failed attempt.
+    """Decides what follows a failed attempt, and runs single functions with retries.
+
+    The delay before attempt n + 1 is ``initial_delay * backoff_factor ** (n - 1)``, at most ``max_delay``: 1, 2, 4 …
+    seconds with the defaults.  Not tried again: `Permanent`, programming errors (TypeError, NameError,
+    AttributeError, ImportError, SyntaxError) and cancellation.
 
     Args:
-        config: attempts and delays; defaults to three attempts after 1 and 2 seconds.
+        config: attempts and delays (seconds); defaults to three attempts after 1 and 2 seconds.
         draw: a number from 0 to 1 for the jitter; tests pass their own.
 
     Example:
@@ -36,25 +46,52 @@ class RetryHandler:
     def __init__(self, config: RetryConfig | None = None, draw: Callable[[], float] = random.random) -> None:
         self.config = config or RetryConfig()
         self._draw = draw
-        # Where the power overflows, tenacity answers with the cap, also of a delay of nothing.
-        self._wait: wait_base = (
-            wait_exponential(self.config.initial_delay, self.config.max_delay, self.config.backoff_factor)
-            if self.config.initial_delay
-            else wait_none()
-        )
-        self._retrying = Retrying(
-            stop=stop_after_attempt(self.config.max_attempts),
-            wait=self._wait,
-            retry=retry_if_exception(is_transient),
-        )
-        self._retrying.begin()
+        self._made_of: RetryConfig | None = None
+
+    async def execute_with_retry(
+        self, func: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, int, str | None]:
+        """Call `func` until it succeeds, or until trying again is of no use.
+
+        Args:
+            func: a function, async or not; one that is not runs in a thread.
+            args: passed on to it.
+            kwargs: passed on to it.
+
+        Returns:
+            ``(result, attempts, None)``, or ``(None, attempts, text of the last error)``.
+
+        Example:
+            >>> asyncio.run(RetryHandler().execute_with_retry(str.upper, "tea"))
+            ('TEA', 1, None)
+        """
+        result, attempts, error = await self.attempt(func, *args, **kwargs)
+        return (result, attempts, None) if error is None else (None, attempts, describe(error).error)
+
+    async def attempt(
+        self, func: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, int, BaseException | None]:
+        """As `execute_with_retry`, with the last exception itself."""
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return await _call(func, *args, **kwargs), attempts, None
+            except BaseException as error:
+                if not isinstance(error, Exception) and not _is_own_cancellation(error):
+                    raise
+                delay = self.delay_after(error, attempts)
+                if delay is None:
+                    return None, attempts, error
+            await asyncio.sleep(delay)
 
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
         """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None to give up."""
-        state = _state(self._retrying, attempt)
+        retrying = self._strategies()
+        state = _state(retrying, attempt)
         state.set_exception((type(error), error, None))
         try:
-            answer = self._retrying.iter(state)
+            answer = retrying.iter(state)
         except (RetryError, type(error)):
             return None
         delay = float(answer) if isinstance(answer, DoSleep) else 0.0
@@ -62,7 +99,52 @@ class RetryHandler:
 
     def _calculate_delay(self, attempt: int) -> float:
         """Seconds before attempt ``attempt + 1``, without jitter: initial_delay * backoff_factor ** (attempt - 1)."""
-        return float(self._wait(_state(self._retrying, attempt)))
+        retrying = self._strategies()
+        return float(self._wait(_state(retrying, attempt)))
+
+    def _strategies(self) -> Retrying:
+        """Made anew when somebody has changed the configuration, which is mutable."""
+        config = self.config
+        if self._made_of != config:
+            # Where the power overflows, tenacity answers with the cap, also of a delay of nothing.
+            self._wait: wait_base = (
+                wait_exponential(config.initial_delay, config.max_delay, config.backoff_factor)
+                if config.initial_delay
+                else wait_none()
+            )
+            self._retrying = Retrying(
+                stop=stop_after_attempt(config.max_attempts),
+                wait=self._wait,
+                retry=retry_if_exception(is_transient),
+            )
+            self._retrying.begin()
+            self._made_of = replace(config)
+        return self._retrying
+
+
+async def retry_on_exception(
+    func: Callable[..., Any], max_attempts: int = 3, backoff_factor: float = 2.0, *args: Any, **kwargs: Any
+) -> Any:
+    """Call `func` with `args` and `kwargs` until it succeeds, and return its result.
+
+    Args:
+        func: a function, async or not.
+        max_attempts: calls at most.
+        backoff_factor: factor from one delay to the next; the first is one second.
+
+    Raises:
+        RetriesExhausted: the last attempt failed too; its exception is the cause.
+
+    Example:
+        >>> asyncio.run(retry_on_exception(str.upper, 3, 2.0, "tea"))
+        'TEA'
+    """
+    result, attempts, error = await RetryHandler(RetryConfig(max_attempts, backoff_factor)).attempt(
+        func, *args, **kwargs
+    )
+    if error is not None:
+        raise RetriesExhausted(attempts, describe(error).error) from error
+    return result
 
 
 def is_transient(error: BaseException) -> bool:
@@ -73,6 +155,26 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(
         error, (Permanent, UnserializableResult, *PROGRAMMING_ERRORS)
     )
+
+
+async def _call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if is_coroutine_function(func):
+        return await func(*args, **kwargs)
+    thread = SlotThread(asyncio.get_running_loop())
+    try:
+        result, error = await thread.call(lambda: func(*args, **kwargs))
+    finally:
+        thread.end()
+    if error is not None:
+        raise error
+    return await result if inspect.isawaitable(result) else result
+
+
+def _is_own_cancellation(error: BaseException) -> bool:
+    """Whether `error` is a cancellation that the function raised itself, which is a failure like any other."""
+    task = asyncio.current_task()
+    cancelling = getattr(task, "cancelling", None)  # Python 3.10 cannot tell
+    return isinstance(error, asyncio.CancelledError) and cancelling is not None and cancelling() == 0
 
 
 def _state(retrying: Retrying, attempt: int) -> RetryCallState:

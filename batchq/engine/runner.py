@@ -12,24 +12,21 @@ for its next attempt holds no slot.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import inspect
-import json
-import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, MutableSequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from batchq.engine.blocking import BlockingProbe
+from batchq.engine.cancellation import forget_cancellation, is_cancelled
 from batchq.engine.failures import describe
 from batchq.engine.job import Job, Sink
-from batchq.engine.results import to_json
-from batchq.engine.threads import SlotThread, in_thread, item_of_thread
+from batchq.engine.threads import SlotThread, in_thread, item_of_thread, run_coroutine
 from batchq.errors import ItemTimeout
-from batchq.handlers import Context, Handler
+from batchq.handlers import Handler
 from batchq.model import FailedAttempt, Item, Outcome
 
 TICK_SECONDS: Final = 0.1
@@ -95,6 +92,7 @@ class Runner:
         self._retries: list[tuple[float, int, Item]] = []
         self._retry_timer: asyncio.TimerHandle | None = None
         self._abandoned = False
+        self._probe = BlockingProbe(job.handler)
         self._lost = 0.0
         self._turned = 0.0
         self._begun = 0
@@ -167,16 +165,18 @@ class Runner:
             if slot.task:
                 slot.task.cancel()
 
-    async def drained(self) -> None:
-        """Stop, and wait until nothing is in flight (but in threads that are stuck)."""
+    async def drained(self, seconds: float | None = None) -> bool:
+        """Stop, and wait until nothing is in flight (but in threads that are stuck); whether that came in time."""
         self.stop()
-        await asyncio.gather(*(slot.task for slot in self._slots if slot.task), return_exceptions=True)
+        tasks = [slot.task for slot in self._slots if slot.task]
+        _, left = await asyncio.wait(tasks, timeout=seconds)
         for timer in (self._ticker, self._retry_timer):
             if timer:
                 timer.cancel()
         for slot in self._slots:
             if slot.thread:
                 slot.thread.end()
+        return not left
 
     async def _run_slot(self, slot: Slot) -> None:
         while True:
@@ -187,7 +187,7 @@ class Runner:
                 # Nobody cancels a slot but `abandon`: something that a handler left running did.
                 if self._abandoned:
                     raise
-                await _forget_cancellation(slot.task)
+                await forget_cancellation(slot.task)
 
     def _slot_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -203,8 +203,8 @@ class Runner:
             if len(backlog) < self._low_water and not self._asked:
                 self._ask()
             await self._attempt(slot, item)
-            if _is_cancelled(slot.task):
-                await _forget_cancellation(slot.task)
+            if is_cancelled(slot.task):
+                await forget_cancellation(slot.task)
             if slot.in_thread:
                 return  # Its thread is stuck: the slot is lost to it.
             if time.monotonic() - self._turned > TURN_SECONDS:
@@ -247,11 +247,13 @@ class Runner:
         self._begun += 1
         started = time.monotonic()
         try:
-            # Parsed anew for each attempt: what a failed one did to its copy is gone with it.
-            payload = json.loads(item.payload)
+            # Made anew for each attempt: what a failed one did to its copy is gone with it.
+            payload = job.load(item.payload)
             slot.lost = self._lost
             slot.started = started
-            if handler.is_async and not handler.wants_context:
+            if self._probe.wanted:
+                result = await self._call_probed(slot, handler, payload)
+            elif handler.is_async and not handler.wants_context and not self._probe.blocks:
                 result = await handler.function(payload)
             else:
                 result = await self._call(slot, handler, payload)
@@ -259,11 +261,11 @@ class Runner:
             took = time.monotonic() - started
             if slot.expired:
                 raise ItemTimeout(job.timeout or 0.0)
-            text = to_json(result)
+            kept = job.store(result)
         except BaseException as error:
             took = time.monotonic() - started
             slot.started = 0.0
-            if self._abandoned or isinstance(error, GeneratorExit):
+            if self._abandoned or isinstance(error, job.let_through):
                 raise
             self._failed(slot, item, error, took)
         else:
@@ -271,36 +273,42 @@ class Runner:
             now_ms = int(time.time() * 1000)
             self._sink.outcome(
                 item,
-                Outcome(item.seq, item.run, item.attempts + 1, microseconds, now_ms, job.worker, text, None),
+                Outcome(item.seq, item.run, item.attempts + 1, microseconds, now_ms, job.worker, kept, None),
             )
         self._seen[slot.index] = 0
 
     async def _call(self, slot: Slot, handler: Handler, payload: Any) -> Any:
-        arguments = (payload, self._context(slot.item)) if handler.wants_context and slot.item else (payload,)
-        if handler.is_async:
+        arguments = (payload, self.job.context_of(slot.item)) if handler.wants_context and slot.item else (payload,)
+        if handler.is_async and not self._probe.blocks:
             return await handler.function(*arguments)
         if slot.thread is None:
             slot.thread = SlotThread(self._loop)
+        function = run_coroutine(handler.function) if handler.is_async else handler.function
         item = slot.item
         slot.in_thread = True
-        result, error = await slot.thread.call(lambda: in_thread(handler.function, arguments, item))
+        result, error = await slot.thread.call(lambda: in_thread(function, arguments, item))
         slot.in_thread = False
         if error is not None:
             raise error
         return await result if inspect.isawaitable(result) else result
 
-    def _context(self, item: Item) -> Context:
-        job = self.job
-        key = f"{job.key_prefix}:{item.seq}" + (f":r{item.run}" if item.run > 1 else "")
-        log = logging.LoggerAdapter(logging.getLogger("batchq.item"), {"item_id": item.item_id})
-        return Context(job.batch_id, item.item_id, item.seq, item.attempts + 1, key, job.resource, log)
+    async def _call_probed(self, slot: Slot, handler: Handler, payload: Any) -> Any:
+        """Call an async handler and see whether it ever gives way to others."""
+        gave_way = self._probe.begin(self._loop)
+        started = time.monotonic()
+        try:
+            return await self._call(slot, handler, payload)
+        finally:
+            took = time.monotonic() - started
+            if self._probe.end(gave_way, took) and self.job.timeout and took > self.job.timeout:
+                slot.expired = True  # no ticker could run meanwhile
 
     def _failed(self, slot: Slot, item: Item, error: BaseException, took: float) -> None:
         job = self.job
         stuck = False
         if slot.expired:
             error = ItemTimeout(job.timeout or 0.0)
-            stuck = slot.in_thread
+            stuck = slot.in_thread and not self._write_off(slot, item)
         number = item.attempts + 1
         delay = job.retry.delay_after(error, number)
         microseconds = int(took * 1e6)
@@ -326,8 +334,15 @@ class Runner:
             self._sink.outcome(item, outcome)
         elif not stuck:
             self._wait_for_retry(item._replace(attempts=number, spent_us=spent), delay)
-        if stuck:
-            self._sink.stuck(item)
+
+    def _write_off(self, slot: Slot, item: Item) -> bool:
+        """Whether the slot, whose thread is stuck, goes on with another one."""
+        goes_on = self._sink.stuck(item)
+        if goes_on and slot.thread:
+            slot.thread.end()
+            slot.thread = None
+            slot.in_thread = False
+        return goes_on
 
     def _wait_for_retry(self, item: Item, delay: float) -> None:
         if delay <= 0:
@@ -360,6 +375,10 @@ class Runner:
         blocked = late > BLOCKED_SECONDS
         if blocked:
             self._lost += late
+            for slot in self._slots:
+                # An item that began after the loop was blocked lost nothing by what was before.
+                slot.lost += max(0.0, slot.started - self._next_tick)
+            self._probe.again()
         elapsed = self._interval + late
         self._rate = 0.5 * self._rate + 0.5 * self._begun / elapsed
         self._begun = 0
@@ -380,23 +399,3 @@ class Runner:
                 slot.expired = True
                 if slot.task:
                     slot.task.cancel()
-
-
-def _is_cancelled(task: asyncio.Task[None] | None) -> bool:
-    """Whether a cancellation was asked for and not answered: Python 3.10 knows that only of one still to be thrown."""
-    if sys.version_info >= (3, 11):
-        return task is not None and task.cancelling() > 0
-    return getattr(task, "_must_cancel", False)
-
-
-async def _forget_cancellation(task: asyncio.Task[None] | None) -> None:
-    """Take back a cancellation of the calling slot that was for an item which has ended.
-
-    A handler may cancel its own task and return; the next item of the slot must not be hit by it.
-    """
-    if getattr(task, "_must_cancel", False):
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)
-    uncancel = getattr(task, "uncancel", None)
-    while uncancel is not None and uncancel() > 0:
-        pass

@@ -21,6 +21,7 @@ from typing import Final
 
 from batchq.engine.board import Board
 from batchq.engine.fill import Fill
+from batchq.engine.handover import Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.limits import shares
 from batchq.engine.local import Engine, LocalEngine, WorkerHandle
@@ -30,7 +31,7 @@ from batchq.engine.recovery import recover
 from batchq.engine.worker import LEFT_FAILED, WorkerSpec
 from batchq.errors import StorageFailed, UsageError
 from batchq.inputs import Reader
-from batchq.model import ACTIVE, COMPLETED, ENDED, HALTED, BatchRow
+from batchq.model import ACTIVE, COMPLETED, ENDED, HALTED, LEAVING, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.connection import DatabaseError
@@ -76,7 +77,7 @@ class Supervisor:
     def __init__(
         self,
         folder: BatchFolder,
-        reader: Reader | None = None,
+        reader: Reader | Handover | None = None,
         hooks: Hooks | None = None,
         engine: Engine | None = None,
         ignore_changed_input: bool = False,
@@ -91,6 +92,7 @@ class Supervisor:
         self._wake = threading.Event()
         self._stops = 0
         self._workers_started = 0
+        self._fill: Fill | None = None
         self._halted: tuple[str, int] | None = None
         self._refused: str | None = None
 
@@ -143,8 +145,6 @@ class Supervisor:
         self._epoch = self._store.begin_session()
         self._began = time.monotonic()
         self._store.move("supervise")
-        if row.input_done:
-            self._store.move("filled")
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
         self._quarantining = True
         self._next_lane = max([LANE_ALONE, *self._store.queue.quarantined()]) + 1
@@ -152,19 +152,20 @@ class Supervisor:
         places = shares(self._spec.concurrency, self._spec.workers)
         self._places = [_Place(index, slots) for index, slots in enumerate(places)]
         self._board = Board(self._folder.board, len(places), max(places))
-        self._fill: Fill | None = None
         if self._input_ended and not row.input_done:
             self._store.end_input()
-        elif not row.input_done:
-            self._fill = Fill(
-                self._folder,
-                row,
-                self._store.digest(),
-                self._reader,
-                not self._ignore_changed_input,
-                self._wake.set,
-            )
-            self._fill.start()
+        else:
+            self._start_fill(row, self._reader)
+
+    def _start_fill(self, row: BatchRow, reader: Reader | Handover | None) -> None:
+        """Read the rest of the input, if there is one."""
+        self._fill = None
+        if row.input_done:
+            self._store.move("filled")
+            return
+        verify = not self._ignore_changed_input
+        self._fill = Fill(self._folder, row, self._store.digest(), reader, verify, self._wake.set)
+        self._fill.start()
 
     def _watch(self) -> Ending:
         pause = FIRST_TICK_SECONDS
@@ -181,7 +182,8 @@ class Supervisor:
             ending = self._ending(progress)
             if ending is not None:
                 return ending
-            self._start_workers(progress)
+            if progress.state in ACTIVE:
+                self._start_workers(progress)
             if now - noted >= NOTE_SECONDS:
                 noted = now
                 self._store.note_session(self._epoch, now - self._began)
@@ -200,6 +202,8 @@ class Supervisor:
         if self._stops:
             self._drain()
             return self._completed() or Ending(progress.state, stopped=True)
+        if progress.state in LEAVING:
+            return self._leave_on_request()
         if progress.state not in ACTIVE:
             self._drain()
             return Ending(progress.state, progress.reason)
@@ -210,6 +214,20 @@ class Supervisor:
         if self._refused and not self._store.queue.any_open():
             self._store.move("halt", self._refused)
             return Ending(HALTED, self._refused)
+        return None
+
+    def _leave_on_request(self) -> Ending | None:
+        """Somebody has paused or cancelled the batch: what is in flight finishes; None where it was un-paused."""
+        if self._fill is not None and self._row.spec.source.is_once:
+            return None  # nobody can read the rest later: it is stored first, while no worker may claim
+        self._drain(patient=True)
+        if self._stops:
+            return Ending(self._store.progress().state, stopped=True)
+        state = self._store.move("drained")
+        if state is not None:
+            return Ending(state)
+        self._row = self._store.row()
+        self._start_fill(self._row, None)
         return None
 
     def _completed(self) -> Ending | None:
@@ -342,14 +360,20 @@ class Supervisor:
                 vacant = True
         self._quarantining = open_lanes
 
-    def _drain(self) -> None:
-        """Let what is in flight finish within the grace time; a second request to stop ends that."""
+    def _drain(self, patient: bool = False) -> None:
+        """Let what is in flight finish within the grace time, or `patient`: for as long as it takes.
+
+        A request to stop ends the patience, a second one the grace time.
+        """
         self._board.stop_all()
         if self._fill is not None:
             self._fill.stop(LEAVE_SECONDS)
         deadline = time.monotonic() + self._spec.grace
         while any(place.worker for place in self._places):
             self._bury_the_dead()
+            if patient and not self._stops:
+                deadline = time.monotonic() + self._spec.grace
+                self._hooks.progress(self._store.progress())
             if self._stops > 1 or time.monotonic() >= deadline:
                 break
             self._wake.wait(TICK_SECONDS / 4)

@@ -24,6 +24,18 @@ def item_of_thread() -> Item | None:
     return getattr(_here, "item", None)
 
 
+def run_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A sync function that runs an async one to its end, in an event loop that the calling thread keeps."""
+
+    def call(*arguments: Any) -> Any:
+        loop = getattr(_here, "loop", None)
+        if loop is None:
+            loop = _here.loop = asyncio.new_event_loop()
+        return loop.run_until_complete(function(*arguments))
+
+    return call
+
+
 class SlotThread:
     """A daemon thread that runs sync handlers for one slot.
 
@@ -47,6 +59,14 @@ class SlotThread:
         self._calls.put(None)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            loop = getattr(_here, "loop", None)
+            if loop is not None:
+                loop.close()
+
+    def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
             function, future = call
             try:

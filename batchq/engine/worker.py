@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -27,13 +28,15 @@ from batchq.config import RetryConfig
 from batchq.engine.board import Board
 from batchq.engine.job import Job
 from batchq.engine.logs import log_to, name_items
+from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler
 from batchq.engine.runner import Runner
 from batchq.errors import BatchqError
-from batchq.handlers import entered, load_handler, load_target
+from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
 from batchq.model import BatchSpec, FailedAttempt, Item, Outcome
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
 from batchq.store.home import BatchFolder
+from batchq.store.reading import BatchReader
 from batchq.store.recorder import Recorder, RecorderSettings
 
 ORPHAN_SECONDS: Final = 5.0
@@ -155,6 +158,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Pipe) -> None:
         self._spec = spec
+        self._folder = folder
         self._place = board.place(spec.place)
         self._parent = parent
         self.orphaned = False
@@ -189,7 +193,7 @@ class Worker:
         self._leave = asyncio.Event()
         threading.Thread(target=self._watch_parent, name="batchq-watch", daemon=True).start()
         spec = self._spec.spec
-        handler = load_handler(spec.target, Path(spec.folder))
+        handler = self._load_handler()
         setup = load_target(spec.setup, Path(spec.folder)) if spec.setup else None
         async with entered(setup) as resource:
             job = Job(
@@ -200,6 +204,7 @@ class Worker:
                 self._spec.key_prefix,
                 self._spec.worker,
                 resource,
+                store=storing(spec.fail_empty),
             )
             self._runner = Runner(job, self._spec.slots, self, self._place.seen)
             name_items(self._runner.item_here)
@@ -216,6 +221,16 @@ class Worker:
             self._recorder.close()
             await asyncio.to_thread(self._recorder.join)
         return self._report
+
+    def _load_handler(self) -> Handler:
+        spec = self._spec.spec
+        if spec.pickled_by is None:
+            return load_handler(spec.target, Path(spec.folder))
+        if spec.folder not in sys.path:
+            sys.path.insert(0, spec.folder)
+        with closing(BatchReader.open(self._folder.database)) as reader:
+            pickled, _ = reader.handler()
+        return unpickle(pickled or b"", spec.target, spec.pickled_by)
 
     # What the runner calls, in the loop ----------------------------------------------------------------------
 
@@ -256,12 +271,13 @@ class Worker:
         self._report = WorkerReport.of_fault(error)
         self._leave.set()
 
-    def stuck(self, item: Item) -> None:
+    def stuck(self, item: Item) -> bool:
         """Leave as soon as the neighbours are done: only the end of the process frees the slot."""
         log.warning("item %s still runs after its timeout; this worker will be replaced", item.item_id)
         self._report = WorkerReport(LEFT_STUCK)
         self._runner.stop()
         self._leave.set()
+        return False
 
     # What the recorder's thread says, brought into the loop --------------------------------------------------
 

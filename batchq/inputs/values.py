@@ -38,4 +38,4 @@ def item_id_of(value: Any) -> str | int | None:
         return found.encode("utf-8", "backslashreplace").decode() if not found.isascii() else found or None
     if type(found) is int:
         return found if -(2**63) <= found < 2**63 else str(found)
-    return str(found) if isinstance(found, (float, bool)) else None
+    return None if found is None or isinstance(found, (dict, list)) else str(found)

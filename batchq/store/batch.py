@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from batchq.errors import StorageFailed
 from batchq.model import BatchSpec, Failure, Outcome, Record, move
@@ -28,23 +28,57 @@ NO_LANES: Final[Mapping[int, int]] = MappingProxyType({})
 NO_FAILURES: Final[Mapping[int, Failure]] = MappingProxyType({})
 
 
-def create_batch(path: Path, batch_id: str, spec: BatchSpec) -> None:
-    """Make the file of a new batch; it appears under its name when it is whole, and not before."""
+def create_batch(
+    path: Path, batch_id: str, spec: BatchSpec, handler: bytes | None = None, seal: str | None = None
+) -> None:
+    """Make the file of a new batch; it appears under its name when it is whole, and not before.
+
+    Args:
+        path: the batch's file.
+        batch_id: the batch.
+        spec: what it is.
+        handler: its function, where that is stored by value.
+        seal: see `store.seal`.
+    """
     unfinished = path.with_name("batch.new")
     with closing(db.create(unfinished, "full")) as connection, db.transaction(connection):
-        values = {
-            "batch_id": batch_id,
-            "uuid": str(uuid.uuid4()),
-            "now": time.time(),
-            "concurrency": spec.concurrency,
-            "workers": spec.workers,
-            "timeout": spec.timeout,
-            "retry_attempts": spec.retry_attempts,
-            "spec": spec.to_json(),
-        }
+        values = {"batch_id": batch_id, "uuid": str(uuid.uuid4()), "now": time.time()}
+        values |= _spec_values(spec, handler, seal)
         connection.execute(SQL["create_batch"], values)
         connection.execute(SQL["create_tally"])
     unfinished.rename(path)
+
+
+def steer(path: Path, event: str) -> str:
+    """Let `event` happen to a batch from outside; its state then, changed or not.
+
+    Whoever supervises it sees the change within a tenth of a second.
+    """
+    with closing(db.open_writer(path)) as connection, db.transaction(connection):
+        before: str = connection.execute(SQL["read_gate"]).fetchone()[1]
+        state = move(before, event)
+        if state is not None:
+            values = {"state": state, "before": before, "reason": None, "now": time.time()}
+            connection.execute(SQL["set_state"], values)
+        return state or before
+
+
+def respecify(path: Path, spec: BatchSpec, handler: bytes | None, seal: str) -> None:
+    """Give what is left of a batch another function or other settings; the caller holds the batch's lock."""
+    with closing(db.open_writer(path, spec.durability)) as connection, db.transaction(connection):
+        connection.execute(SQL["respecify"], _spec_values(spec, handler, seal))
+
+
+def _spec_values(spec: BatchSpec, handler: bytes | None, seal: str | None) -> dict[str, Any]:
+    return {
+        "concurrency": spec.concurrency,
+        "workers": spec.workers,
+        "timeout": spec.timeout,
+        "retry_attempts": spec.retry_attempts,
+        "spec": spec.to_json(),
+        "handler": handler,
+        "seal": seal,
+    }
 
 
 class BatchStore(BatchReader):
@@ -66,10 +100,15 @@ class BatchStore(BatchReader):
         self._checkpointer.close()
         super().close()
 
+    @property
+    def connection(self) -> db.Connection:
+        """The connection, for what joins a transaction of its own."""
+        return self._connection
+
     def move(self, event: str, reason: str | None = None) -> str | None:
         """Let `event` happen to the batch; the new state, or None where the batch's state does not allow it."""
         with db.transaction(self._connection):
-            return self._move(event, reason)
+            return self.move_within(event, reason)
 
     def begin_session(self) -> int:
         """Start a new epoch, in which no claimant of an older one may claim; returns its number."""
@@ -91,13 +130,13 @@ class BatchStore(BatchReader):
             row = self.row()
             if not row.input_done or tally.done < tally.items or self.queue.any_open():
                 return False
-            return self._move("complete", None) is not None
+            return self.move_within("complete") is not None
 
     def end_input(self) -> None:
         """The input is stored to its end."""
         with db.transaction(self._connection):
             self._connection.execute(SQL["input_ended"])
-            self._move("filled", None)
+            self.move_within("filled")
 
     def take_over(
         self,
@@ -186,7 +225,8 @@ class BatchStore(BatchReader):
             broken.append("the input position differs from the items stored")
         return broken
 
-    def _move(self, event: str, reason: str | None) -> str | None:
+    def move_within(self, event: str, reason: str | None = None) -> str | None:
+        """As `move`, in the transaction that the caller has open."""
         before: str = self._connection.execute(SQL["read_gate"]).fetchone()[1]
         state = move(before, event)
         if state is not None:

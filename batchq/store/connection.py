@@ -1,7 +1,7 @@
 """Opens a batch's file: pragmas, versions, transactions and the project's SQL by name.
 
-Every connection that writes is opened here, persist-queue's included, so that none of them checkpoints by
-itself: before SQLite 3.51.3 a checkpoint beside a commit that resets the log can damage the file.
+Every connection that writes to a batch is opened here, persist-queue's included, so that none of them checkpoints
+by itself: before SQLite 3.51.3 a checkpoint beside a commit that resets the log can damage the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -70,13 +70,18 @@ class Connection(sqlite3.Connection):
             self._turns = None
 
 
-def _load_statements() -> Mapping[str, str]:
-    text = (_HERE / "statements.sql").read_text(encoding="utf-8")
-    found = re.findall(r"^-- (\w+)\n((?:--[^\n]*\n)*)(.*?);[ ]*$", text, flags=re.MULTILINE | re.DOTALL)
+def read_sql(file: str) -> str:
+    """The text of one of the store's .sql files; read by path, because `importlib.resources` is slow to import."""
+    return (_HERE / file).read_text(encoding="utf-8")
+
+
+def load_statements(file: str) -> Mapping[str, str]:
+    """The statements of one of the store's .sql files by the names that stand above them."""
+    found = re.findall(r"^-- (\w+)\n((?:--[^\n]*\n)*)(.*?);[ ]*$", read_sql(file), flags=re.MULTILINE | re.DOTALL)
     return {name: statement.strip() for name, _, statement in found}
 
 
-SQL: Final[Mapping[str, str]] = _load_statements()
+SQL: Final[Mapping[str, str]] = load_statements("statements.sql")
 """Every statement of ``statements.sql`` by its name."""
 
 
@@ -128,9 +133,8 @@ def create(path: Path, durability: str) -> Connection:
     if mode != "wal":
         raise StoreError(str(path), f"its file system cannot keep a write-ahead log (journal mode {mode})")
     _set_writing(connection, durability)
-    schema = (_HERE / "schema.sql").read_text(encoding="utf-8")
     connection.executescript(
-        f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA application_id = {APPLICATION_ID};\n"
+        f"BEGIN IMMEDIATE;\n{read_sql('schema.sql')}\nPRAGMA application_id = {APPLICATION_ID};\n"
         f"PRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
     )
     return connection
@@ -155,6 +159,36 @@ def open_writer(path: Path, durability: str = "normal") -> Connection:
 def open_reader(path: Path) -> Connection:
     """Open the batch file at `path` read-only; raises `StoreError` like `open_writer`."""
     return _open(path, "ro")
+
+
+def open_plain(path: Path) -> Connection:
+    """Open an SQLite file that no supervisor owns to read and write; it is made when missing.
+
+    It keeps SQLite's own journal and checkpoints.  Raises `StoreError` when it cannot be opened.
+    """
+    try:
+        connection = _connect(path, "rwc")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(str(path), f"cannot be opened ({error})") from error
+    try:
+        # Nothing is read from the file before this, so here it shows whether it is a database at all.
+        _version(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StoreError(str(path), f"is not a readable SQLite file ({error})") from error
+    return connection
+
+
+def is_batch_file(path: Path) -> bool:
+    """Whether `path` is a batch's file, of whatever version; False too where that cannot be read."""
+    # Through SQLite: whoever closes the plain file drops every lock that this process holds on it.  Read-only: a
+    # connection that may write would, as the last one to close, take the log away.
+    try:
+        with closing(_connect(path, "ro")) as connection:
+            return _version(connection) is not None
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _open(path: Path, mode: str) -> Connection:

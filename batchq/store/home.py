@@ -204,6 +204,12 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def at(cls, path: str | os.PathLike[str] | None = None) -> Home:
+        """The home at `path`; without one that of ``$BATCHQ_HOME``, else the user's state folder."""
+        named = path or os.environ.get("BATCHQ_HOME")
+        return cls(Path(named).expanduser().absolute() if named else default_home())
+
     def claim(self, batch_id: str | None = None) -> BatchFolder:
         """Make the folder of a new batch; making it claims the id.
 

@@ -146,6 +146,11 @@ class BatchReader:
             Position(*position),
         )
 
+    def handler(self) -> tuple[bytes | None, str | None]:
+        """The function, where it is stored by value, and the seal over all that names code."""
+        pickled, seal = self._connection.execute(SQL["read_handler"]).fetchone()
+        return pickled, seal
+
     def digest(self) -> str:
         """Running hash over the part of the input that is stored."""
         digest: str = self._connection.execute(SQL["read_batch"]).fetchone()[-1]
@@ -209,6 +214,27 @@ class ReportReader(BatchReader):
             for row in page:
                 if only is None or row.status == only:
                     yield row
+
+    def outcomes_after(self, number: int) -> tuple[int, list[ResultRow]]:
+        """A page of outcomes in the order in which they were committed, and the number of the last of them.
+
+        Args:
+            number: of the last outcome that is known already; 0 for none.
+        """
+        page = []
+        size = 0
+        cursor = self._connection.execute(SQL["outcomes_after"], (number, PAGE_ROWS))
+        try:
+            for n, *values in cursor:
+                number = n
+                row = ResultRow(*(*values, None))
+                page.append(row)
+                size += row.size
+                if size >= PAGE_BYTES:
+                    break
+        finally:
+            cursor.close()
+        return number, page
 
     def latency(self) -> list[tuple[int, int]]:
         """The histogram of handler time: (bucket, items), see `model.bucket_end_us`."""

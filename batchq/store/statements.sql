@@ -5,8 +5,17 @@
 -- create_batch
 -- The batch's row, once.
 INSERT INTO batch (one, batch_id, uuid, state, changed_at, created_at, concurrency, workers, timeout,
-                   retry_attempts, spec)
-VALUES (1, :batch_id, :uuid, 'queued', :now, :now, :concurrency, :workers, :timeout, :retry_attempts, :spec);
+                   retry_attempts, spec, handler, seal)
+VALUES (1, :batch_id, :uuid, 'queued', :now, :now, :concurrency, :workers, :timeout, :retry_attempts, :spec,
+        :handler, :seal);
+
+-- respecify
+-- Another function or other settings for what is left.
+UPDATE batch SET concurrency = :concurrency, workers = :workers, timeout = :timeout, retry_attempts = :retry_attempts,
+                 spec = :spec, handler = :handler, seal = :seal;
+
+-- read_handler
+SELECT handler, seal FROM batch;
 
 -- create_tally
 INSERT INTO tally (one) VALUES (1);
@@ -292,6 +301,41 @@ SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.result
 FROM outcomes o JOIN items i ON i.seq = o.seq AND i.run = o.run
 WHERE o.success = 0 AND o.seq > ?1 ORDER BY o.seq LIMIT ?2;
 
+-- outcomes_after
+-- In the order in which they were committed: whoever follows a batch goes on behind the last number that he has.
+SELECT o.n, i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.result, o.error_type, o.error,
+       o.attempts, o.duration_us, o.ended_ms
+FROM outcomes o JOIN items i ON i.seq = o.seq AND i.run = o.run
+WHERE o.n > ?1 ORDER BY o.n LIMIT ?2;
+
+-- untally
+-- What the outcomes of these items have added is taken away: they are about to become history.
+UPDATE tally SET
+    success = tally.success - d.success, failed = tally.failed - d.failed,
+    recovered = tally.recovered - d.recovered, duration_us = tally.duration_us - d.duration_us
+FROM (SELECT coalesce(sum(o.success), 0) AS success, coalesce(sum(1 - o.success), 0) AS failed,
+             coalesce(sum(o.success AND o.attempts > 1), 0) AS recovered,
+             coalesce(sum(o.duration_us), 0) AS duration_us
+      FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+      WHERE i.seq IN (SELECT value FROM json_each(?))) d;
+
+-- uncount_latency
+UPDATE latency SET items = latency.items - d.items
+FROM (SELECT o.bucket AS bucket, count(*) AS items
+      FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+      WHERE i.seq IN (SELECT value FROM json_each(?)) AND o.attempts > 0 GROUP BY o.bucket) d
+WHERE latency.bucket = d.bucket;
+
+-- ungroup_failures
+UPDATE error_groups SET failed = error_groups.failed - d.failed
+FROM (SELECT o.error_group AS error_group, count(*) AS failed
+      FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+      WHERE i.seq IN (SELECT value FROM json_each(?)) AND o.success = 0 GROUP BY o.error_group) d
+WHERE id = d.error_group;
+
+-- rerun_items
+UPDATE items SET run = run + 1, interruptions = 0, deaths = 0 WHERE seq IN (SELECT value FROM json_each(?));
+
 -- repeated_ids
 -- Counted once, at the end of the input, for a warning.
 SELECT count(*) - count(DISTINCT item_id) FROM items WHERE item_id IS NOT NULL;
@@ -308,11 +352,13 @@ WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run
 SELECT t.items = (SELECT count(*) FROM items)
    AND t.success = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 1)
    AND t.failed = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 0)
-   AND t.duration_us = (SELECT coalesce(sum(duration_us), 0) FROM outcomes)
+   AND t.duration_us = (SELECT coalesce(sum(o.duration_us), 0) FROM items i JOIN outcomes o USING (seq, run))
    AND t.attempts = (SELECT count(*) FROM attempts) + (SELECT count(*) FROM outcomes WHERE success = 1)
-   AND (SELECT coalesce(sum(items), 0) FROM latency) = (SELECT count(*) FROM outcomes WHERE attempts > 0)
+   AND (SELECT coalesce(sum(items), 0) FROM latency) = 
+       (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.attempts > 0)
    AND (SELECT coalesce(sum(success + failed), 0) FROM intervals) = (SELECT count(*) FROM outcomes)
-   AND (SELECT coalesce(sum(failed), 0) FROM error_groups) = (SELECT count(*) FROM outcomes WHERE success = 0)
+   AND (SELECT coalesce(sum(failed), 0) FROM error_groups) =
+       (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 0)
 FROM tally t;
 
 -- check_input

@@ -14,7 +14,8 @@ from batches import fill, make_batch, make_records
 
 from batchq.app import text
 from batchq.app.render import NUMBER, csv_line, report_csv, report_json, results_csv, results_jsonl
-from batchq.app.report import build_report, percentile
+from batchq.app.report import percentile
+from batchq.app.stored import build_report
 from batchq.app.words import shorten
 from batchq.engine.failures import plain_failure
 from batchq.model import FAILED, SUCCESS, Outcome

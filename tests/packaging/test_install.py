@@ -71,7 +71,9 @@ def test_batch_of_an_earlier_release_opens_resumes_and_reports(tmp_path: Path, r
 
     before = json.loads(run("status", "old", "--json").stdout)
     assert (before["state"], before["success_count"], before["failure_count"]) == ("interrupted", 7, 1)
-    resumed = run("resume", "old", "--json")
+    refused = run("resume", "old", "--json")
+    assert (refused.returncode, "--func" in refused.stderr) == (2, True), "what it runs was stored by somebody else"
+    resumed = run("resume", "old", "--json", "--func", "fixture_job:work")
     assert resumed.returncode == 1, resumed.stderr
     report = json.loads(resumed.stdout)
     assert (report["total_items"], report["success_count"], report["failure_count"]) == (20, 19, 1)

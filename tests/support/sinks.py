@@ -51,10 +51,11 @@ class KeepingSink:
     def broken(self, error: BaseException) -> None:
         raise error
 
-    def stuck(self, item: Item) -> None:
+    def stuck(self, item: Item) -> bool:
         self.stuck_items.append(item.seq)
         if self.runner:
             self.runner.stop()
+        return False
 
 
 async def run_items(

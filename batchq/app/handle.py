@@ -1,0 +1,140 @@
+"""A handle on a batch that was begun anywhere: by another program, another terminal, or yesterday."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from batchq.app import verbs
+from batchq.app.progress import Silence, open_library_display
+from batchq.app.report import BatchReport
+from batchq.app.status import BatchStatus, status_of
+from batchq.app.stored import StoredRows, build_report, result_of
+from batchq.engine.hooks import Hooks
+from batchq.engine.supervisor import Supervisor
+from batchq.store.home import Home
+
+
+class BatchHandle:
+    """One batch; made by `open`.
+
+    Attributes:
+        batch_id: the batch.
+
+    Example:
+        >>> report = batchq.run(["tea"], str.upper, batch_id="b1", enable_progress_tracking=False)
+        >>> batch = batchq.open("b1")
+        >>> batch.status().state, [each["result"] for each in batch.results()]
+        ('completed', ['TEA'])
+    """
+
+    def __init__(self, home: Home, batch_id: str) -> None:
+        self._home = home
+        self._folder = home.find(batch_id)
+        self.batch_id = batch_id
+
+    def status(self) -> BatchStatus:
+        """How it stands, now: state, counts, rate, kinds of failure."""
+        return status_of(self._folder)
+
+    def pause(self) -> str:
+        """Begin nothing new; what is in flight finishes. Returns ``pausing`` or ``paused``, or the state of a batch
+        that has ended."""
+        return verbs.pause(self._home, self.batch_id)
+
+    def cancel(self) -> str:
+        """As `pause`, and for good. Returns ``cancelling`` or ``cancelled``."""
+        return verbs.cancel(self._home, self.batch_id)
+
+    def resume(self, progress: bool = False) -> BatchReport:
+        """Go on with what is left, in worker processes of this program, and wait for the end; then the report.
+
+        A batch that has ended is left as it is.
+
+        Args:
+            progress: show a bar, where there is a terminal or a notebook.
+
+        Raises:
+            BatchBusy: another process runs it.
+            UsageError: its function cannot be used, or the rest of its items is known to another program only.
+        """
+        with open_library_display() if progress else nullcontext(Silence()) as display:
+            session = verbs.resume(self._home, self.batch_id, Hooks(display.show, display.note))
+            if not isinstance(session, BatchStatus):
+                _run(session.supervisor)
+        return self.report()
+
+    def retry(self, error: str | None = None, items: Collection[str] = (), progress: bool = False) -> BatchReport:
+        """Run failed items again, wait, and return the report; their earlier attempts stay in the history.
+
+        Args:
+            error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
+            items: ids of the items; empty for all.
+            progress: as in `resume`.
+
+        Raises:
+            UsageError: the batch was cancelled, or see `resume`.
+        """
+        verbs.retry(self._home, self.batch_id, error, items)
+        return self.resume(progress)
+
+    def results(self, only: str | None = None) -> Iterator[Mapping[str, Any]]:
+        """What came of each item so far, in the order of the input, read while it is walked.
+
+        Args:
+            only: ``"success"`` or ``"failed"``; None for both.
+        """
+        return iter(StoredRows(self._folder.database, 0, result_of, only))
+
+    def report(self) -> BatchReport:
+        """The report on what has been done so far."""
+        return build_report(self._folder)
+
+    def __repr__(self) -> str:
+        return f"<batch {self.batch_id} in {self._home.path}>"
+
+
+def open(batch_id: str, home: str | os.PathLike[str] | None = None) -> BatchHandle:  # noqa: A001  # batchq.open
+    """A handle on the batch of that id.
+
+    Args:
+        batch_id: the batch.
+        home: the folder of batches; None for ``$BATCHQ_HOME``, else the user's state folder.
+
+    Raises:
+        BatchNotFound: there is no such batch.
+
+    Example:
+        >>> batchq.open("never-begun")
+        Traceback (most recent call last):
+            ...
+        batchq.errors.BatchNotFound: no batch 'never-begun' in ...
+    """
+    return BatchHandle(Home.at(home), batch_id)
+
+
+def _run(supervisor: Supervisor) -> None:
+    """Run it in a thread, and wait: Ctrl-C then stops it gently, and once more at once."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            supervisor.run()
+        except BaseException as error:  # carried to the caller
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name="batchq-supervisor")
+    thread.start()
+    interrupted: BaseException | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt as error:
+            interrupted = error
+            supervisor.stop()
+    for failure in (*raised, interrupted):
+        if failure is not None:
+            raise failure

@@ -1,0 +1,216 @@
+"""A batch in memory: items are drawn from an iterable and run in slots of the caller's event loop.
+
+    ideas ── draw ──▶ Runner ──▶ outcome ──▶ keep(item, outcome)
+               ▲ low               └─ all is drawn, and all has an outcome ──▶ the end
+
+The same runner as a worker's, with nothing behind it: no file, no process, no pickle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Final
+
+from batchq.engine.job import Job
+from batchq.engine.runner import Runner
+from batchq.inputs.values import item_id_of
+from batchq.model import FailedAttempt, Item, Outcome
+
+TURN_SECONDS: Final = 0.005
+"""Drawing items gives way to the others after so long."""
+LEAVE_SECONDS: Final = 5.0
+"""What was cancelled has so long to end; then it is left alone and logged."""
+
+log = logging.getLogger(__name__)
+
+
+def _keep_on(item: Item, attempt: FailedAttempt) -> None:
+    pass
+
+
+class MemoryBatch:
+    """Runs each of `ideas` and hands what came of it to `keep`.
+
+    Args:
+        job: what to do with an item.
+        slots: items in flight at most.
+        ideas: any iterable or async iterable; drawn as far as there are slots, and a little ahead.
+        keep: gets each item with its outcome, in the event loop; what it raises ends the batch.
+        note_attempt: gets each failed attempt.
+        in_order: begin an item only when the one before has its outcome.
+        is_full: whether nothing new may begin, because nobody has taken what is there; call `room` afterwards.
+        on_tick: called about ten times a second.
+
+    Example:
+        await MemoryBatch(job, 10, ideas, keep=lambda item, outcome: print(outcome)).run()
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        slots: int,
+        ideas: Iterable[Any] | AsyncIterable[Any],
+        keep: Callable[[Item, Outcome], None],
+        note_attempt: Callable[[Item, FailedAttempt], None] = _keep_on,
+        in_order: bool = False,
+        is_full: Callable[[], bool] | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._runner = Runner(job, slots, self)
+        self._keep = keep
+        self._in_order = in_order
+        self._is_full = is_full
+        self.attempt = note_attempt
+        self.tick = on_tick
+        self._ideas: Iterator[Any] | None = None
+        self._async_ideas: AsyncIterator[Any] | None = None
+        if isinstance(ideas, AsyncIterable):
+            self._async_ideas = aiter(ideas)
+        else:
+            self._ideas = iter(ideas)
+        self.drawn = 0
+        """Items so far."""
+        self.all_drawn = False
+        """Whether there are no more."""
+        self._done = 0
+        self._wanted = 0
+        self._drawing = False
+        self._wants: asyncio.Event | None = None
+        self._error: BaseException | None = None
+
+    async def run(self) -> None:
+        """Run all items.
+
+        Raises:
+            BaseException: what the iterable or `keep` raised, once that which was in flight has ended; or the
+                cancellation of the calling task, once that which was in flight has been cancelled.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._finished: asyncio.Future[None] = self._loop.create_future()
+        drawer = self._loop.create_task(self._draw_async(self._async_ideas)) if self._async_ideas else None
+        self._runner.start()
+        try:
+            await self._finished
+        except BaseException:
+            self._runner.abandon()
+            raise
+        finally:
+            if drawer:
+                drawer.cancel()
+                await asyncio.wait([drawer])
+            if not await self._runner.drained(LEAVE_SECONDS if self._finished.cancelled() else None):
+                log.warning("%d items went on although they were cancelled", len(self._runner.in_flight))
+        if self._error is not None:
+            raise self._error
+
+    def room(self) -> None:
+        """`is_full` may say otherwise now."""
+        self._runner.room()
+
+    # What the runner calls -----------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing may begin."""
+        return self._is_full is not None and self._is_full()
+
+    def outcome(self, item: Item, outcome: Outcome) -> None:
+        """Keep an outcome; the last one ends the batch."""
+        self._done += 1
+        try:
+            self._keep(item, outcome)
+        except BaseException as error:
+            self._end(error)
+        if self.all_drawn and self._done == self.drawn:
+            self._end()
+
+    def low(self, want: int) -> None:
+        """Draw up to `want` items."""
+        self._wanted = want
+        if self._wants is not None:
+            self._wants.set()
+        elif not self._drawing and not self.all_drawn:
+            self._draw()
+
+    def idle(self) -> None:
+        """Nothing to do: outcomes are kept as they come."""
+
+    def broken(self, error: BaseException) -> None:
+        """End: a slot was ended by a fault of batchq, or by Ctrl-C."""
+        self._end(error)
+
+    def stuck(self, item: Item) -> bool:
+        """Write off a thread that is busy with an item that has timed out; nothing can end it."""
+        log.warning("item %s still runs after its timeout; its thread is left to itself", item.item_id)
+        return True
+
+    # Drawing -------------------------------------------------------------------------------------------------
+
+    def _draw(self) -> None:
+        """Draw what is wanted; a slow iterable gives way after each few milliseconds."""
+        assert self._ideas is not None
+        self._drawing = False
+        if self._in_order:
+            self._wanted = int(self._done == self.drawn)
+        if self._runner.stopping or not self._wanted:
+            return
+        items: list[Item] = []
+        deadline = time.monotonic() + TURN_SECONDS
+        try:
+            while len(items) < self._wanted and time.monotonic() < deadline:
+                items.append(self._item(next(self._ideas)))
+        except StopIteration:
+            self.all_drawn = True
+        except BaseException as error:
+            self._end(error)
+        self._wanted -= len(items)
+        if self._wanted and not self.all_drawn:
+            self._drawing = True
+            self._loop.call_soon(self._draw)
+        self._runner.offer(items)
+        if self.all_drawn and self._done == self.drawn:
+            self._end()
+
+    async def _draw_async(self, ideas: AsyncIterator[Any]) -> None:
+        self._wants = asyncio.Event()
+        try:
+            while True:
+                await self._wants.wait()
+                if self._in_order and self._done != self.drawn:
+                    self._wants.clear()  # the item before waits for its next attempt
+                    continue
+                try:
+                    idea = await anext(ideas)
+                except StopAsyncIteration:
+                    break
+                self._wanted -= 1
+                if self._wanted <= 0 or self._in_order:
+                    self._wants.clear()
+                self._runner.offer([self._item(idea)])
+            self.all_drawn = True
+            if self._done == self.drawn:
+                self._end()
+        except asyncio.CancelledError:
+            pass  # the batch has ended before the iterable has
+        except BaseException as error:
+            self._end(error)
+        finally:
+            close = getattr(ideas, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _item(self, idea: Any) -> Item:
+        self.drawn = seq = self.drawn + 1
+        item_id = item_id_of(idea)
+        return Item(seq, f"item-{seq}" if item_id is None else item_id, idea, 1, 0)
+
+    def _end(self, error: BaseException | None = None) -> None:
+        if error is not None and self._error is None:
+            self._error = error
+            self.all_drawn = True
+        self._runner.stop()
+        if not self._finished.done():
+            self._finished.set_result(None)

@@ -1,0 +1,57 @@
+"""Failed items run again: their failure becomes history, their counts are corrected, and they get messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from batchq.errors import UsageError
+from batchq.model import FAILED, INVALID_INPUT, move
+from batchq.store import connection as db
+from batchq.store.batch import BatchStore
+from batchq.store.chunks import ranges
+from batchq.store.connection import SQL
+from batchq.store.reading import ResultRow, reading
+
+RERUN_ITEMS: Final = 2000
+"""Items in one transaction: it holds the write lock for some 20 ms."""
+
+
+def rerun(path: Path, durability: str, is_chosen: Callable[[ResultRow], bool]) -> int:
+    """Let failed items run again, in the same batch; how many they are.
+
+    Args:
+        path: the batch's file.
+        durability: ``normal`` or ``full``.
+        is_chosen: which of the failed items; records that could not be read never are, there is nothing to run.
+
+    Raises:
+        UsageError: the batch was cancelled.
+    """
+    count = 0
+    with closing(BatchStore(path, durability)) as store, reading(path) as reader:
+        if move(store.progress().state, "retry") is None:
+            raise UsageError("it was cancelled, and nothing of it runs any more", "Start a new batch.")
+        rows = (row for row in reader.results(only=FAILED) if row.error_type != INVALID_INPUT and is_chosen(row))
+        while chosen := [row.seq for row in islice(rows, RERUN_ITEMS)]:
+            count += _rerun(store, chosen)
+    return count
+
+
+def _rerun(store: BatchStore, seqs: list[int]) -> int:
+    connection = store.connection
+    with db.transaction(connection):
+        # Somebody else may have done the same since they were read: only what has an outcome still is put back.
+        left = set(store.without_outcome(seqs))
+        again = [seq for seq in seqs if seq not in left]
+        listed = (db.json_list(again),)
+        for name in ("untally", "uncount_latency", "ungroup_failures", "rerun_items"):
+            connection.execute(SQL[name], listed)
+        for first, last in ranges(again):
+            store.queue.put_range(first, last, redelivered=True)
+        if again:
+            store.move_within("retry")
+    return len(again)
