@@ -40,8 +40,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchq.app.handle import BatchHandle, open  # noqa: A004
-    from batchq.app.oneliners import map, run  # noqa: A004
+    from batchq.app.handle import BatchHandle
+    from batchq.app.handle import open as open  # noqa: A004
+    from batchq.app.oneliners import map as map  # noqa: A004
+    from batchq.app.oneliners import run
     from batchq.app.processor import BatchProcessor
     from batchq.app.queue_manager import QueueManager
     from batchq.app.report import BatchItemReport, BatchReport, BatchResult
@@ -101,11 +103,10 @@ __all__ = [
     "RetryConfig",
     "RetryHandler",
     "__version__",
-    "map",
-    "open",
     "retry_on_exception",
     "run",
 ]
+"""What ``from batchq import *`` gives: without `map` and `open`, which would hide those of Python."""
 
 
 def __getattr__(name: str) -> Any:
@@ -115,4 +116,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "map", "open"]

@@ -185,7 +185,16 @@ class SetupFailed(BatchqError):
 
 
 class BatchHalted(BatchqError):
-    """A batch stopped before its end; what is done is stored, and carried as `report` and `results`."""
+    """A batch stopped before its end; what is done is stored, and carried as `report` and `results`.
+
+    Args:
+        batch_id: the batch.
+        reason: why it stopped.
+
+    Example:
+        >>> BatchHalted("b1", "a worker failed").hint
+        "Run it again with the batch id 'b1': it goes on with what is left."
+    """
 
     exit_code = 3
 
@@ -204,6 +213,10 @@ class ItemFailed(BatchqError):
         error: text of its last error.
         error_type: class name of that error.
         attempts: attempts made.
+
+    Example:
+        >>> str(ItemFailed("a1", "no answer", "TimeoutError", 3))
+        'item a1 failed after 3 attempts: TimeoutError: no answer'
     """
 
     def __init__(self, idea_id: object, error: str, error_type: str, attempts: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -24,6 +26,8 @@ PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 """A function by value is byte code, which another minor version cannot run."""
 CALL: Final = "Pass the function itself: `handler`, not `handler(item)`."
 FORMS: Final = "Write it as package.module:function or path/file.py:function."
+_loading: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("batchq_loading", default=False)
+"""Whether a handler is being loaded, which runs the user's modules."""
 
 
 @dataclass(frozen=True)
@@ -105,26 +109,31 @@ def export(function: Callable[..., Any]) -> Exported:
     """Make `function` reach a worker: by its name where a fresh process can import it, else by value.
 
     Raises:
-        TargetError: it uses something that belongs to this process, such as a lock or a connection.
+        TargetError: it uses something that belongs to this process, such as a lock or a connection; or the batch
+            begins while a handler's module is imported.
 
     Example:
         >>> import json; export(json.dumps).target
         'json:dumps'
     """
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    if _loading.get():
+        # Workers that begin a batch, whose workers begin a batch, would fill the machine with processes.
+        raise TargetError(name, "importing its module begins a batch; put that under `if __name__ == '__main__':`")
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     root = _import_root(module)
     if module is not None and root is not None and _found_by_name(module, name) is function:
         return Exported(f"{module.__name__}:{name}", root, None)
-    return Exported(name, Path.cwd(), _pickle(function, name, None if root is not None else module))
+    return Exported(name, _program_folder(), _pickle(function, name, None if root is not None else module))
 
 
-def unpickle(pickled: bytes, name: str, version: str | None) -> Handler:
+def unpickle(pickled: bytes, name: str, folder: Path, version: str | None) -> Handler:
     """The handler that `export` stored by value; run it on what is sealed only.
 
     Args:
         pickled: as in `Exported`.
         name: for messages.
+        folder: as in `Exported`.
         version: of the Python that stored it.
 
     Raises:
@@ -132,8 +141,10 @@ def unpickle(pickled: bytes, name: str, version: str | None) -> Handler:
     """
     if version != PYTHON:
         raise TargetError(name, f"Python {version} has stored it, and this is {PYTHON}", "Resume with that Python.")
+    _put_on_path(folder)
     try:
-        return Handler.of(pickle.loads(pickled), name)
+        with _marked_as_loading():
+            return Handler.of(pickle.loads(pickled), name)
     except TargetError:
         raise
     except Exception as error:  # whatever importing the user's modules raises
@@ -168,9 +179,9 @@ def load_target(target: str, folder: Path) -> Any:
         TargetError: no such module or name, or importing it failed.
     """
     place, _, name = target.rpartition(":")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    module = _load_file(target, Path(place)) if place.endswith(".py") else _load_module(target, place)
+    _put_on_path(folder)
+    with _marked_as_loading():
+        module = _load_file(target, Path(place)) if place.endswith(".py") else _load_module(target, place)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -228,9 +239,32 @@ async def _enter(stack: contextlib.AsyncExitStack, factory: Callable[[], Any]) -
     raise TypeError(f"it returned a {type(made).__name__}, not a context manager")
 
 
+def _put_on_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@contextlib.contextmanager
+def _marked_as_loading() -> Iterator[None]:
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def _program_folder() -> Path:
+    """The folder from which the program's own imports are found: the script's, or that of a notebook."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None:
+        return Path.cwd()
+    return Path(file).resolve().parent
+
+
 def _import_root(module: ModuleType | None) -> Path | None:
     """The folder from which a fresh process can import `module` by its name; None where none is known."""
-    if module is None or module.__name__ == "__main__":
+    if module is None or module.__name__ == "__main__" or _is_being_imported(module.__name__):
         return None
     file = getattr(module, "__file__", None)
     if file is None:
@@ -241,6 +275,16 @@ def _import_root(module: ModuleType | None) -> Path | None:
     if list(place[-len(parts) :]) != parts:
         return None
     return Path(*place[: -len(parts)])
+
+
+def _is_being_imported(name: str) -> bool:
+    """Whether a module or a package around it begins the batch while it is imported, which others must not repeat."""
+    while name:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if getattr(spec, "_initializing", False):
+            return True
+        name = name.rpartition(".")[0]
+    return False
 
 
 def _found_by_name(module: ModuleType, name: str) -> Any:
@@ -320,8 +364,8 @@ def is_coroutine_function(function: Callable[..., Any]) -> bool:
         >>> is_coroutine_function(print)
         False
     """
-    while hasattr(function, "func") and hasattr(function, "keywords"):
-        function = function.func  # functools.partial
+    while isinstance(function, functools.partial):
+        function = function.func
     call = getattr(function, "__call__", None)  # noqa: B004  # a callable object may have an async __call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
@@ -341,4 +385,5 @@ def _wants_context(function: Callable[..., Any], name: str) -> bool:
         extra = ", ".join([p.name for p in needed[2:]] + keywords)
         reason = f"it needs more arguments than an item and a context: {extra}"
         raise TargetError(name, reason, "Give them defaults, or bind them with functools.partial.")
-    return len(needed) == 2 or any(p.name in ("ctx", "context") for p in positional[1:2])
+    # A second parameter with a default may mean anything, unless it says that it is ours.
+    return len(needed) == 2 or any(p.name == "ctx" or "Context" in str(p.annotation) for p in positional[1:2])

@@ -15,39 +15,26 @@ import threading
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import current_process
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any
 
-from batchq.app.progress import Display
-from batchq.app.report import BatchReport, BatchResult, carry
+from batchq.app.batch_queue import BatchQueue
+from batchq.app.report import LISTED_FAILURES, BatchReport, BatchResult, carry
 from batchq.app.status import status_of
 from batchq.app.stored import build_report, result_of
-from batchq.app.verbs import make, respecify_locked, usable_cores
+from batchq.app.verbs import make, pause, respecify_locked, usable_cores
+from batchq.app.watcher import Watcher
 from batchq.config import EMPTY_FAIL, BatchConfig, RetryConfig
 from batchq.engine.handover import SOURCE, Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
-from batchq.errors import BatchHalted, InputChanged, StoreError
+from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
 from batchq.handlers import PYTHON, export
-from batchq.model import ENDED, HALTED, BatchSpec, Tally
+from batchq.model import CANCELLED, COMPLETED, ENDED, PAUSED, BatchSpec, Tally
+from batchq.store.batch import steer
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import Progress, ReportReader, reading
-
-LISTED_FAILURES: Final = 1000
-"""Failures that a report holds as a list, as the original's did; more are read while they are walked."""
-
-Begun = Callable[[str, float], None]
-Note = Callable[[Tally], None]
-OnResult = Callable[[BatchResult], object]
-
-
-class Flow(Protocol):
-    """Somebody who takes results one by one, and may be slow."""
-
-    room: Callable[[], None]
-
-    def is_full(self) -> bool:
-        """Whether he has enough for now; `room` is called when he has not any more."""
 
 
 class Durable:
@@ -57,11 +44,7 @@ class Durable:
         config: a copy that nobody changes.
         retry: attempts and delays.
         function: the caller's function.
-        display: shows how far it is.
-        begun: called with id and start (seconds since 1970) when the batch is known.
-        note: called with the counts, about ten times a second.
-        on_result: called for each outcome, also those of an earlier run of the same batch.
-        flow: whoever takes them; None takes them all at once.
+        watcher: whom to tell.
     """
 
     def __init__(
@@ -69,24 +52,23 @@ class Durable:
         config: BatchConfig,
         retry: RetryConfig,
         function: Callable[..., Any],
-        display: Display,
-        begun: Begun,
-        note: Note,
-        on_result: OnResult | None = None,
-        flow: Flow | None = None,
+        watcher: Watcher,
     ) -> None:
-        self._config = config
+        if current_process().daemon:
+            raise UsageError(
+                "QUEUE mode starts worker processes, which a daemonic process of multiprocessing may not",
+                "Use PARALLEL mode in it, or start that process with daemon=False.",
+            )
         self._home = Home.at(config.home)
         self._exported = export(function)
         self._spec = _spec(config, retry, self._exported.target, self._exported.folder, self._exported.pickled)
-        self._display = display
-        self._begun = begun
-        self._note = note
-        self._on_result = on_result
-        self._flow = flow
+        self._watcher = watcher
+        self._queue = watcher.queue or BatchQueue()
+        self._on_result = watcher.on_result
+        self._flow = watcher.flow
         self._loop = asyncio.get_running_loop()
         self._progressed = asyncio.Event()
-        self._progress: Progress | None = None
+        self._delivered = 0
 
     async def run(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str | None) -> BatchReport:
         """Run the batch, or what is left of it.
@@ -96,32 +78,53 @@ class Durable:
             BatchBusy: another process runs it.
             BatchHalted: it stopped before its end.
         """
-        handover = Handover(ideas)
+        async with contextlib.aclosing(Handover(ideas)) as handover:
+            return await self._begin(handover, batch_id)
+
+    async def _begin(self, handover: Handover, batch_id: str | None) -> BatchReport:
         folder = await self._open(batch_id, handover)
         status = status_of(folder)
-        self._begun(folder.batch_id, status.started_at or status.created_at)
-        self._note(status.tally)
+        queue = self._queue
+        queue.begin(lambda: pause(self._home, folder.batch_id), lambda: steer(folder.database, "resume"))
+        self._watcher.begun(folder.batch_id, status.started_at or status.created_at)
+        self._tell_counts(status.tally)
+        failed = True
         try:
+            if status.state == CANCELLED:
+                raise BatchHalted(folder.batch_id, "it was cancelled")
             if status.state not in ENDED:
-                ending = await self._supervise(folder, handover)
-                if handover.error is not None:
-                    raise handover.error
-                if ending.state == HALTED:
-                    raise BatchHalted(folder.batch_id, ending.reason or "it was halted")
+                await self._run(folder, handover)
             elif self._on_result is not None:
                 with reading(folder.database) as reader:
-                    await self._deliver_rest(reader, 0)
+                    await self._deliver_rest(reader)
+            failed = False
         except BaseException as error:
             with contextlib.suppress(StoreError):  # a file that cannot be read has nothing to tell
                 carry(error, _report(folder))
             raise
+        finally:
+            queue.end(failed)
         return _report(folder)
+
+    async def _run(self, folder: BatchFolder, handover: Handover) -> None:
+        ending = await self._supervise(folder, handover)
+        while ending.state == PAUSED and self._queue.has_paused:
+            await self._queue.until_resumed()
+            ending = await self._supervise(folder, None)
+        if handover.error is not None:
+            raise handover.error
+        if ending.state != COMPLETED:
+            raise BatchHalted(folder.batch_id, ending.reason or f"it is {ending.state}")
 
     async def _open(self, batch_id: str | None, handover: Handover) -> BatchFolder:
         """The batch's folder: a new one, or that of a batch which began with the same ideas."""
         if batch_id is None or batch_id not in self._home.batch_ids():
             await handover.check_first()
-            return make(self._home, batch_id, self._spec, self._exported.pickled)
+            try:
+                return make(self._home, batch_id, self._spec, self._exported.pickled)
+            except BatchExists:
+                if batch_id is None or batch_id not in self._home.batch_ids():
+                    raise  # else another program has made it in the last instant
         folder = self._home.find(batch_id)
         with reading(folder.database) as reader:
             row = reader.row()
@@ -138,17 +141,20 @@ class Durable:
             respecify_locked(self._home, folder, spec, self._exported.pickled)
         return folder
 
-    async def _supervise(self, folder: BatchFolder, handover: Handover) -> Ending:
-        supervisor = Supervisor(folder, handover, Hooks(self._tell, self._display.note))
+    async def _supervise(self, folder: BatchFolder, handover: Handover | None) -> Ending:
+        """Supervise it in a thread, and follow it here; `handover` has what is not yet stored."""
+        supervisor = Supervisor(folder, handover, Hooks(self._tell, self._watcher.display.note))
         ended = self._in_thread(supervisor.run)
-        drawing = asyncio.create_task(handover.draw())
+        tasks = [asyncio.create_task(handover.draw())] if handover else []
         following = asyncio.create_task(self._follow(folder, ended))
+        tasks.append(following)
         try:
-            both: list[asyncio.Future[Any]] = [ended, following]
-            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
-            if following.done() and following.exception() is not None:
-                supervisor.stop()  # on_result has raised: what is in flight finishes, and nothing new begins
-                await asyncio.wait([ended])
+            if self._on_result is not None:
+                both: list[asyncio.Future[Any]] = [ended, following]
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done():
+                    supervisor.stop()  # on_result has raised: what is in flight finishes, and nothing new begins
+            await asyncio.wait([ended])
             await following
             return ended.result()
         except asyncio.CancelledError:
@@ -156,10 +162,11 @@ class Durable:
             await _patiently(ended, supervisor)
             raise
         finally:
-            handover.close()
-            for task in (drawing, following):
+            if handover:
+                handover.close()
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait([drawing, following])
+            await asyncio.wait(tasks)
 
     def _in_thread(self, run: Callable[[], Ending]) -> asyncio.Future[Ending]:
         ended: asyncio.Future[Ending] = self._loop.create_future()
@@ -186,48 +193,47 @@ class Durable:
     # How far it is, told by the supervisor's thread ----------------------------------------------------------
 
     def _tell(self, progress: Progress) -> None:
-        self._display.show(progress)
+        self._watcher.display.show(progress)
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take_note, progress)
+            self._loop.call_soon_threadsafe(self._tell_counts, progress.tally)
 
-    def _take_note(self, progress: Progress) -> None:
-        self._note(progress.tally)
+    def _tell_counts(self, tally: Tally) -> None:
+        self._watcher.note(tally)
+        self._queue.show(tally)
         self._progressed.set()
 
     async def _follow(self, folder: BatchFolder, ended: asyncio.Future[Ending]) -> None:
         """Tell `on_result` of each outcome once it is committed."""
         if self._on_result is None:
             return
-        number = 0
         with closing(ReportReader.open(folder.database)) as reader:
             while not ended.done():
                 self._progressed.clear()
-                number = self._deliver(reader, number)
+                self._deliver(reader)
                 if not ended.done():
                     await self._progressed.wait()
-            await self._deliver_rest(reader, number)
+            await self._deliver_rest(reader)
 
-    async def _deliver_rest(self, reader: ReportReader, number: int) -> None:
+    async def _deliver_rest(self, reader: ReportReader) -> None:
         """Deliver all that there is, waiting for whoever takes it."""
         room = asyncio.Event()
         if self._flow is not None:
             self._flow.room = room.set
-        while (last := self._deliver(reader, number)) != number or (self._flow and self._flow.is_full()):
-            number = last
+        while self._deliver(reader) or (self._flow is not None and self._flow.is_full()):
             if self._flow is not None and self._flow.is_full():
                 room.clear()
                 await room.wait()
             else:
                 await asyncio.sleep(0)
 
-    def _deliver(self, reader: ReportReader, number: int) -> int:
-        """Deliver a page behind outcome `number`; the number of the last one that was delivered."""
+    def _deliver(self, reader: ReportReader) -> bool:
+        """Deliver the next page; whether there was one, and somebody to take it."""
         if self._on_result is None or (self._flow is not None and self._flow.is_full()):
-            return number
-        number, rows = reader.outcomes_after(number)
+            return False
+        self._delivered, rows = reader.outcomes_after(self._delivered)
         for row in rows:
             self._on_result(BatchResult(**result_of(row)))
-        return number
+        return bool(rows)
 
 
 def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pickled: bytes | None) -> BatchSpec:

@@ -13,8 +13,10 @@ from batchq.app.progress import Silence, open_library_display
 from batchq.app.report import BatchReport
 from batchq.app.status import BatchStatus, status_of
 from batchq.app.stored import StoredRows, build_report, result_of
+from batchq.config import check_choice
 from batchq.engine.hooks import Hooks
 from batchq.engine.supervisor import Supervisor
+from batchq.model import FAILED, SUCCESS
 from batchq.store.home import Home
 
 
@@ -52,7 +54,8 @@ class BatchHandle:
     def resume(self, progress: bool = False) -> BatchReport:
         """Go on with what is left, in worker processes of this program, and wait for the end; then the report.
 
-        A batch that has ended is left as it is.
+        A batch that has ended is left as it is; one that another process is pausing is un-paused there, and goes on
+        there.
 
         Args:
             progress: show a bar, where there is a terminal or a notebook.
@@ -86,7 +89,12 @@ class BatchHandle:
 
         Args:
             only: ``"success"`` or ``"failed"``; None for both.
+
+        Raises:
+            ConfigError: `only` is neither.
         """
+        if only is not None:
+            check_choice("only", only, (SUCCESS, FAILED))
         return iter(StoredRows(self._folder.database, 0, result_of, only))
 
     def report(self) -> BatchReport:

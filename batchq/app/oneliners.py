@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import queue
+import signal
 import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 from batchq.app.processor import BatchProcessor, OnResult, check_ideas
-from batchq.app.report import BatchReport
-from batchq.config import BatchConfig, ProcessingMode, check_choice
+from batchq.app.report import BatchReport, carry
+from batchq.config import EMPTY_FAIL, BatchConfig, ProcessingMode, check_choice
 from batchq.engine.copies import own_copy
 from batchq.engine.job import Job
 from batchq.engine.memory import MemoryBatch
@@ -21,6 +25,7 @@ from batchq.errors import ItemFailed
 from batchq.handlers import Handler
 from batchq.model import Item, Outcome
 
+LEAVE_SECONDS: Final = 2.0
 AHEAD: Final = 1000
 """Results that `map` holds for a consumer who is slow, at least."""
 RAISE: Final = "raise"
@@ -60,7 +65,12 @@ def run(
         'RAIN'
     """
     processor = BatchProcessor(BatchConfig(mode=mode, **settings))
-    return _blocking(processor.process_batch(ideas, func, batch_id, on_result=on_result))
+    try:
+        return _blocking(processor.process_batch(ideas, func, batch_id, on_result=on_result))
+    except BaseException as error:
+        if processor.last_report is not None:
+            carry(error, processor.last_report)  # Ctrl-C is raised anew, by asyncio
+        raise
 
 
 def map(  # noqa: A001  # batchq.map
@@ -145,7 +155,7 @@ class _Mapping:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             except RuntimeError:
                 return  # it has ended already
-            self._thread.join()
+            self._thread.join(LEAVE_SECONDS)  # it may be waiting for the next item, which nothing can interrupt
 
     def _taken(self) -> None:
         # Read and written by both threads; an int is, and being off by one for an instant does no harm.
@@ -173,7 +183,8 @@ class _Mapping:
             RetryHandler(config.retry),
             config.timeout_per_item or None,
             load=own_copy,
-            store=keeping(config.empty_result != "keep"),
+            store=keeping(config.empty_result == EMPTY_FAIL),
+            tracebacks=False,
         )
         self._batch = MemoryBatch(job, config.max_concurrent, self._items, self._keep, is_full=self._is_full)
         self._loop = asyncio.get_running_loop()
@@ -196,15 +207,40 @@ def _blocking(coroutine: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    with ThreadPoolExecutor(1, "batchq-run") as pool:
-        begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
-        result = pool.submit(asyncio.run, _in_reach(coroutine, begun))
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
+
+    def cancel() -> None:
+        loop, task = begun.result()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            loop.call_soon_threadsafe(task.cancel)
+
+    with ThreadPoolExecutor(1, "batchq-run") as pool, _ctrl_c_told_to(cancel):
+        result = pool.submit(contextvars.copy_context().run, asyncio.run, _in_reach(coroutine, begun))
         try:
             return result.result()
         except KeyboardInterrupt:
-            loop, task = begun.result()
-            loop.call_soon_threadsafe(task.cancel)
+            cancel()
             raise
+
+
+@contextlib.contextmanager
+def _ctrl_c_told_to(cancel: Callable[[], None]) -> Iterator[None]:
+    """Call `cancel` at Ctrl-C too, where `asyncio.run` takes it: that cancels a task, which is blocked here."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if here else None
+    if not callable(before) or getattr(getattr(before, "func", None), "__module__", "") != "asyncio.runners":
+        yield
+        return
+
+    def tell_both(number: int, frame: FrameType | None) -> None:
+        cancel()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, tell_both)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _in_reach(

@@ -10,30 +10,24 @@ import asyncio
 import itertools
 import os
 import time
-import uuid
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from batchq.app.collected import Collected
+from batchq.app.batch_queue import BatchQueue
 from batchq.app.durable import Durable
+from batchq.app.in_memory import InMemory
 from batchq.app.progress import Display, Silence, open_library_display
-from batchq.app.queue_manager import QueueManager
 from batchq.app.report import BatchReport, BatchResult, carry
 from batchq.app.report_generator import ReportGenerator, Result
-from batchq.config import EMPTY_FAIL, BatchConfig, ProcessingMode, QueueConfig, mode_of
-from batchq.engine.copies import own_copy
-from batchq.engine.job import Job
-from batchq.engine.memory import MemoryBatch
-from batchq.engine.results import keeping
+from batchq.app.watcher import Flow, Watcher
+from batchq.config import BatchConfig, ProcessingMode, QueueConfig, mode_of
 from batchq.engine.retry import RetryHandler
 from batchq.errors import UsageError
-from batchq.handlers import Handler
-from batchq.model import CANCELLED, FAILED, HALTED, SUCCESS, Item, Outcome, Tally
-from batchq.store.reading import Progress
+from batchq.handlers import Handler, is_coroutine_function
+from batchq.model import Tally
 
 Ideas = Iterable[Any] | AsyncIterable[Any]
 OnResult = Callable[[BatchResult], object]
@@ -59,11 +53,12 @@ class BatchProcessor:
         config: may be changed between two batches.
         retry_handler: what is retried, and after how long.
         report_generator: writes reports as JSON, CSV and text.
-        queue_manager: None unless the mode is QUEUE; shows how far a QUEUE batch is.
+        queue_manager: None unless the mode is QUEUE; shows how far a QUEUE batch is, pauses and resumes it.
         total_items: items so far of the batch that began last.
         processed_items: those of them that have an outcome.
         start_time: when that batch began, seconds since 1970; None before the first.
         batch_id: that batch; None before the first.
+        last_report: the report on the batch that ended last, however it ended; None before the first.
 
     Example:
         >>> async def make_title(idea):
@@ -78,14 +73,15 @@ class BatchProcessor:
         self.config = config or BatchConfig()
         self.retry_handler = RetryHandler(self.config.retry)
         self.report_generator = ReportGenerator()
-        self.queue_manager: QueueManager | None = None
-        if mode_of(self.config.mode) is ProcessingMode.QUEUE:
-            self.queue_manager = QueueManager(QueueConfig(chunk_size=self.config.chunk_size))
+        is_queue = mode_of(self.config.mode) is ProcessingMode.QUEUE
+        self.queue_manager: BatchQueue | None = _queue_of(self.config) if is_queue else None
         self.total_items = 0
         self.processed_items = 0
         self.start_time: float | None = None
         self.batch_id: str | None = None
+        self.last_report: BatchReport | None = None
         self._retry_made_of = self.config.retry
+        self._shown: _Shown | None = None
 
     async def process_batch(
         self,
@@ -98,13 +94,15 @@ class BatchProcessor:
         """Run `process_func` over `ideas`.
 
         Args:
-            ideas: any iterable or async iterable; drawn as it is needed, so it may be endless in length.  An idea is
-                usually a dict with an ``id``; anything else will do, in QUEUE mode anything that JSON can hold.
+            ideas: any iterable or async iterable, drawn as it is needed.  An idea is usually a dict with an ``id``;
+                anything else will do, in QUEUE mode anything that JSON can hold.
             process_func: a function, async or not, a method, a `functools.partial` or a callable object.  It gets a
-                copy of the idea for each attempt, and a `Context` where it takes a second argument.
-            batch_id: the caller's own id; None makes one.  In QUEUE mode the same id goes on where an
-                interrupted batch stopped, or returns the report of one that has ended.
-            on_result: called with a `BatchResult` for each item as it ends; what it raises ends the batch.
+                copy of the idea for each attempt, and a `Context` where it needs a second argument.
+            batch_id: the caller's own id; None makes one (in memory, unlike any other of this process).  In QUEUE
+                mode the same id goes on where an interrupted batch stopped, or returns the report of one that has
+                completed.
+            on_result: a plain function, called with a `BatchResult` for each item as it ends; what it raises ends
+                the batch.  In QUEUE mode it is told of what an earlier run has recorded, too.
 
         Returns:
             The report; its ``results`` has what came of each idea, in their order.
@@ -112,7 +110,7 @@ class BatchProcessor:
         Raises:
             UsageError: a setting, the function, the ideas or the id cannot be used; nothing was run.
             BatchBusy: another process runs that batch (QUEUE).
-            BatchHalted: the batch stopped before its end (QUEUE).
+            BatchHalted: the batch was stopped before its end, or paused or cancelled by somebody else (QUEUE).
             BaseException: what ends a batch early, such as the cancellation of the calling task or an error of the
                 iterable, carries ``report`` and ``results`` of what was done.  (On Python 3.10 a cancelled task
                 raises a new exception; they are at its ``__context__``.)
@@ -124,8 +122,9 @@ class BatchProcessor:
     ) -> AsyncIterator[BatchResult]:
         """Run `process_func` over `ideas`, and yield what comes of each item as soon as it is there.
 
-        Takes and raises what `process_batch` does.  Leaving the loop early cancels what is in flight; a consumer
-        that is slow slows the batch down rather than filling the memory.
+        Takes and raises what `process_batch` does.  Leaving the loop early cancels what is in flight.  A consumer
+        that is slow fills no memory: in memory the slots wait for it, in QUEUE mode the results lie in the file.  In
+        memory the ideas may therefore be endless, and a report at the end has counts but no results.
 
         Example:
             >>> async def double(number):
@@ -136,7 +135,7 @@ class BatchProcessor:
             >>> asyncio.run(main())
             [2, 4, 6]
         """
-        flow = _Flow()
+        flow = Flow()
         task = asyncio.create_task(self._process(ideas, process_func, batch_id, flow.put, flow))
         task.add_done_callback(lambda _: flow.arrived.set())
         try:
@@ -148,10 +147,17 @@ class BatchProcessor:
                 flow.arrived.clear()
                 await flow.arrived.wait()
             await task
+        except asyncio.CancelledError as error:
+            task.cancel()
+            await asyncio.wait([task])
+            _take_report(error, task)
+            raise
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # a consumer who has left does not hear of it
 
     def generate_report(self, results: Iterable[Result]) -> BatchReport:
         """A report from result dicts or `BatchResult` objects, on the batch that began last.
@@ -174,111 +180,65 @@ class BatchProcessor:
         process_func: Callable[..., Any],
         batch_id: str | None,
         on_result: OnResult | None,
-        flow: _Flow | None,
+        flow: Flow | None,
     ) -> BatchReport:
         self.config.check()
         check_ideas(ideas)
+        if on_result is not None and is_coroutine_function(on_result):
+            raise UsageError("on_result must be a plain function", "Use `async for result in processor.stream(...)`.")
         handler = Handler.of(process_func)
         config = replace(self.config)
         if self._retry_made_of != config.retry:
             self._retry_made_of = config.retry
             self.retry_handler = RetryHandler(config.retry)
+        shown = _Shown(self)
         with self._display() as display:
-            if config.mode is ProcessingMode.QUEUE:
-                retry = self.retry_handler.config
-                durable = Durable(config, retry, process_func, display, self._begun, self._note, on_result, flow)
-                return await durable.run(ideas, batch_id)
-            return await self._process_here(config, ideas, handler, batch_id, on_result, flow, display)
-
-    async def _process_here(
-        self,
-        config: BatchConfig,
-        ideas: Ideas,
-        handler: Handler,
-        batch_id: str | None,
-        on_result: OnResult | None,
-        flow: _Flow | None,
-        display: Display,
-    ) -> BatchReport:
-        collected = Collected(config, batch_id or _next_id())
-        self._begun(collected.batch_id, collected.started)
-        sequential = config.mode is ProcessingMode.SEQUENTIAL
-        job = Job(
-            handler,
-            self.retry_handler,
-            config.timeout_per_item or None,
-            collected.batch_id,
-            str(uuid.uuid4()),
-            load=own_copy,
-            store=keeping(config.empty_result == EMPTY_FAIL),
-            let_through=(GeneratorExit, KeyboardInterrupt),
-        )
-
-        def keep(item: Item, outcome: Outcome) -> None:
-            collected.keep(item, outcome)
-            if on_result is not None:
-                on_result(batch_result(item, outcome))
-
-        def show() -> None:
-            tally = collected.tally(batch.drawn)
-            self._note(tally)
-            display.show(Progress("running", None, batch.all_drawn, tally))
-
-        batch = MemoryBatch(
-            job,
-            1 if sequential else config.max_concurrent,
-            ideas,
-            keep,
-            collected.note_attempt,
-            in_order=sequential,
-            is_full=None if flow is None else flow.is_full,
-            on_tick=show,
-        )
-        if flow is not None:
-            flow.room = batch.room
-        try:
-            await batch.run()
-        except BaseException as error:
-            state = CANCELLED if isinstance(error, asyncio.CancelledError) else HALTED
-            carry(error, collected.report(batch.drawn, state, f"{type(error).__name__}: {error}".rstrip(": ")))
-            raise
-        finally:
-            show()
-        return collected.report(batch.drawn)
-
-    def _begun(self, batch_id: str, started: float) -> None:
-        self.batch_id = batch_id
-        self.start_time = started
-        self.total_items = self.processed_items = 0
-
-    def _note(self, tally: Tally) -> None:
-        self.total_items = tally.items
-        self.processed_items = tally.done
+            watcher = Watcher(display, shown.begin, shown.note, on_result, flow)
+            try:
+                if config.mode is ProcessingMode.QUEUE:
+                    watcher.queue = self.queue_manager = self.queue_manager or _queue_of(config)
+                    durable = Durable(config, self.retry_handler.config, process_func, watcher)
+                    report = await durable.run(ideas, batch_id)
+                else:
+                    in_memory = InMemory(config, self.retry_handler, handler, watcher)
+                    report = await in_memory.run(ideas, batch_id or _next_id())
+            except BaseException as error:
+                self.last_report = getattr(error, "report", self.last_report)
+                raise
+        self.last_report = report
+        return report
 
     def _display(self) -> AbstractContextManager[Display]:
         return open_library_display() if self.config.enable_progress_tracking else nullcontext(Silence())
 
 
-class _Flow:
-    """Results on their way to somebody who takes them one by one."""
+class _Shown:
+    """One batch of a processor: its attributes show the one that began last, though several may run at once."""
 
-    def __init__(self) -> None:
-        self.waiting: deque[BatchResult] = deque()
-        self.arrived = asyncio.Event()
-        self.room: Callable[[], None] = lambda: None
+    def __init__(self, processor: BatchProcessor) -> None:
+        self._processor = processor
 
-    def put(self, result: BatchResult) -> None:
-        self.waiting.append(result)
-        self.arrived.set()
+    def begin(self, batch_id: str, started: float) -> None:
+        processor = self._processor
+        processor._shown = self
+        processor.batch_id = batch_id
+        processor.start_time = started
+        processor.total_items = processor.processed_items = 0
 
-    def take(self) -> BatchResult:
-        result = self.waiting.popleft()
-        if len(self.waiting) == AHEAD - 1:
-            self.room()
-        return result
+    def note(self, tally: Tally) -> None:
+        if self._processor._shown is self:
+            self._processor.total_items = tally.items
+            self._processor.processed_items = tally.done
 
-    def is_full(self) -> bool:
-        return len(self.waiting) >= AHEAD
+
+def _take_report(error: BaseException, task: asyncio.Task[BatchReport]) -> None:
+    """Let `error` carry the report that the end of `task` carries."""
+    try:
+        carry(error, task.result())
+    except BaseException as ended:
+        ended = ended if hasattr(ended, "report") else ended.__context__ or ended
+        if hasattr(ended, "report"):
+            carry(error, ended.report)
 
 
 def check_ideas(ideas: Any) -> None:
@@ -299,19 +259,8 @@ def check_ideas(ideas: Any) -> None:
             ) from None
 
 
-def batch_result(item: Item, outcome: Outcome) -> BatchResult:
-    """What callbacks and streams are told of an item."""
-    failure = outcome.failure
-    return BatchResult(
-        item.item_id,
-        SUCCESS if failure is None else FAILED,
-        outcome.result,
-        outcome.duration_us / 1e6,
-        outcome.attempts,
-        failure.error if failure else None,
-        failure.error_type if failure else None,
-        outcome.seq,
-    )
+def _queue_of(config: BatchConfig) -> BatchQueue:
+    return BatchQueue(QueueConfig(chunk_size=config.chunk_size))
 
 
 def _next_id() -> str:

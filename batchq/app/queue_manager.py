@@ -22,6 +22,7 @@ from batchq.config import MAX_CONCURRENCY, QueueConfig, QueueStatus, check_count
 from batchq.engine.results import to_json
 from batchq.engine.threads import SlotThread
 from batchq.errors import ConfigError, UsageError
+from batchq.handlers import is_coroutine_function
 from batchq.store.pending import InMemory, PendingStore, Waiting, is_saved
 
 
@@ -309,7 +310,7 @@ class QueueManager:
             ['A', 'B']
         """
         check_count("max_concurrent", max_concurrent, MAX_CONCURRENCY)
-        thread = None if _is_async(process_chunk_func) else SlotThread(asyncio.get_running_loop())
+        thread = None if is_coroutine_function(process_chunk_func) else SlotThread(asyncio.get_running_loop())
         try:
             if not self._held:
                 self._set_status(QueueStatus.RUNNING)
@@ -382,11 +383,6 @@ class QueueManager:
         self.status = status
         self._held = status is QueueStatus.PAUSED
         self.queue.save_status(status)
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004  # a callable object may have an async __call__
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 async def _call(function: Callable[[], Any], thread: SlotThread | None) -> Any:

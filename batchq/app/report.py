@@ -17,11 +17,23 @@ from batchq.store.reading import ErrorGroup
 GROUPS: Final = 100
 """Kinds of failure in a report; beyond that they are no summary."""
 EXAMPLES: Final = 5
+LISTED_FAILURES: Final = 1000
+"""Failures that a report holds as a list, as the original's did; more are made while they are walked."""
+
+
+class _WithResults:
+    """Keeps results beside the fields of a report, so that neither `asdict` nor `vars` copies them."""
+
+    __slots__ = ("_results",)
+    _results: Sequence[Mapping[str, Any]]
 
 
 @dataclass
-class BatchReport:
+class BatchReport(_WithResults):
     """What came of a batch. The first eleven fields are the original's; durations are seconds.
+
+    For JSON take `to_dict`, or `ReportGenerator.to_json`: above 1,000 failures the sequence of them is made while it is
+    walked, and is no list.
 
     Attributes:
         batch_id: the batch.
@@ -90,7 +102,7 @@ class BatchReport:
     skipped_count: int = 0
 
     def __post_init__(self) -> None:
-        self._results: Sequence[Mapping[str, Any]] = ()
+        self._results = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name; holds all failures at once, where walking `failures` does not."""

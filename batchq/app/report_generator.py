@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -56,12 +58,13 @@ class ReportGenerator:
         Raises:
             ConfigError: a time is none of these.
         """
-        rows = [result.to_dict() if isinstance(result, BatchResult) else dict(result) for result in results]
+        rows = [result.to_dict() if isinstance(result, BatchResult) else result for result in results]
         start = _moment("started_at", started_at)
         end = None if completed_at is None else _moment("completed_at", completed_at)
         failed = [row for row in rows if row.get("status") not in (SUCCESS, SKIPPED)]
-        succeeded = sum(row.get("status") == SUCCESS for row in rows)
-        seconds = sum(float(row.get("duration") or 0.0) for row in rows)
+        statuses = Counter([row.get("status") for row in rows])
+        succeeded = statuses[SUCCESS]
+        seconds = sum([float(row.get("duration") or 0.0) for row in rows])
         active = max(0.0, end - start) if end is not None else 0.0
         report = BatchReport(
             batch_id=batch_id,
@@ -81,9 +84,9 @@ class ReportGenerator:
             success_rate=succeeded / len(rows) if rows else None,
             items_per_second=len(rows) / active if rows and active else None,
             wall_time=active,
-            attempts=sum(int(row.get("attempts", 1)) for row in rows),
+            attempts=sum([int(row.get("attempts") or 1) for row in rows]),
             speedup=seconds / active if active else None,
-            skipped_count=len(rows) - succeeded - len(failed),
+            skipped_count=statuses[SKIPPED],
         )
         report._results = rows
         return report
@@ -102,8 +105,13 @@ class ReportGenerator:
 
     def to_json(self, report: BatchReport | BatchItemReport) -> str:
         """The report as indented, strict JSON; what JSON does not have becomes text."""
-        text = json_text(report.to_dict()) if isinstance(report, BatchItemReport) else "".join(report_json(report))
-        return text.rstrip("\n")
+        if isinstance(report, BatchItemReport):
+            return json_text(_plain(report.to_dict())).rstrip("\n")
+        try:
+            return "".join(report_json(report)).rstrip("\n")
+        except (TypeError, ValueError):  # what the caller put in; looking for it takes long in a large report
+            plain = replace(report, failures=[_plain(row) for row in report.failures], config=_plain(report.config))
+            return "".join(report_json(plain)).rstrip("\n")
 
     def to_csv(self, report: BatchReport) -> str:
         """The counts as a line of CSV under a header, then the failed items under theirs.
@@ -162,6 +170,15 @@ def _moment(name: str, value: Moment) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(name, value, "a datetime, seconds since 1970, or ISO 8601 text")
     return float(value)
+
+
+def _plain(value: Any) -> Any:
+    """`value` without what `json` refuses to turn into text: keys of other types, NaN and the infinities."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member) for member in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _config(config: BatchConfig | Mapping[str, Any] | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class StoredRows(Sequence[Mapping[str, Any]]):
         count: how many there are.
         shape: makes the dict that is shown of a row.
         only: ``failed`` or ``success``; None for both.
+        gapless: every item has an outcome, so that the place of one follows from its ``seq``.
 
     Example:
         for failure in report.failures:
@@ -31,19 +32,30 @@ class StoredRows(Sequence[Mapping[str, Any]]):
     """
 
     def __init__(
-        self, database: Path, count: int, shape: Callable[[ResultRow], dict[str, Any]], only: str | None = None
+        self,
+        database: Path,
+        count: int,
+        shape: Callable[[ResultRow], dict[str, Any]],
+        only: str | None = None,
+        gapless: bool = False,
     ) -> None:
         self._database = database
         self._count = count
         self._shape = shape
         self._only = only
+        self._gapless = gapless
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return self._walk(0)
+
+    def _walk(self, start: int) -> Iterator[Mapping[str, Any]]:
+        """The rows from number `start` on."""
+        after, skip = (start, 0) if self._gapless else (0, start)
         with reading(self._database) as reader:
-            for row in reader.results(only=self._only):
+            for row in islice(reader.results(only=self._only, after=after), skip, None):
                 yield self._shape(row)
 
     @overload
@@ -56,9 +68,9 @@ class StoredRows(Sequence[Mapping[str, Any]]):
             if not wanted:
                 return []
             low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
-            found = list(islice(self, low, high + 1))
+            found = list(islice(self._walk(low), high + 1 - low))
             return [found[number - low] for number in wanted]
-        for row in islice(self, range(len(self))[index], None):
+        for row in self._walk(range(len(self))[index]):
             return row
         raise IndexError(index)
 
@@ -94,7 +106,9 @@ def build_report(folder: BatchFolder) -> BatchReport:
         input_cut=status.input_cut,
     )
     failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
-    return report_on(counted, failures, StoredRows(folder.database, status.tally.done, result_of))
+    gapless = status.tally.done == status.tally.items
+    results = StoredRows(folder.database, status.tally.done, result_of, gapless=gapless)
+    return report_on(counted, failures, results)
 
 
 def result_of(row: ResultRow) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from batchq.app.status import BatchStatus, status_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, check_choice, check_count, check_number
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
-from batchq.errors import ConfigError, HomeError, SealBroken, TargetError, UsageError
+from batchq.errors import BatchExists, ConfigError, HomeError, SealBroken, TargetError, UsageError
 from batchq.handlers import load_handler, load_target, split_target, unpickle
 from batchq.inputs import describe, open_reader
-from batchq.model import COMPLETED, ENDED, LEAVING, BatchSpec, Tally
+from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, BatchSpec, Tally
 from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
 from batchq.store.home import BatchFolder, Home
@@ -108,17 +108,34 @@ def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | Non
 
     Raises:
         UsageError: the id or the home cannot be used.
+        BatchBusy: another process is making it.
     """
-    folder = home.claim(batch_id)
+    try:
+        folder = home.claim(batch_id)
+    except BatchExists as taken:
+        folder = home.cut_short(taken.batch_id)
+    try:
+        lock = folder.supervise()
+    except OSError as error:  # a file system that cannot lock is found out now
+        folder.remove()
+        raise HomeError(str(home.path), str(error)) from error
+    try:
+        if folder.database.exists():
+            raise BatchExists(folder.batch_id)
+        _make_file(home, folder, spec, handler)
+    finally:
+        lock.release()
+    return folder
+
+
+def _make_file(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None) -> None:
     try:
         create_batch(folder.database, folder.batch_id, spec, handler, Seal(home.path).over(spec, handler))
-        folder.supervise().release()  # a file system that cannot lock is found out now
     except BaseException as error:
         folder.remove()
         if isinstance(error, (OSError, DatabaseError)):
             raise HomeError(str(home.path), str(error)) from error
         raise
-    return folder
 
 
 def resume(
@@ -130,9 +147,9 @@ def resume(
     func: str | None = None,
     setup: str | None = None,
 ) -> Session | BatchStatus:
-    """Go on with a batch; the status instead of a session where there is nothing left to do.
+    """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
-    A batch that is being paused is un-paused first: where its supervisor still lives, that one goes on.
+    That is so when it has ended, and when it was being paused: then its own supervisor goes on.
 
     Args:
         home: where it is.
@@ -148,9 +165,9 @@ def resume(
         BatchBusy: another process supervises it.
     """
     folder = home.find(batch_id)
-    steer(folder.database, "resume")
+    unpaused = status_of(folder).state == PAUSING and steer(folder.database, "resume") in ACTIVE
     now = status_of(folder)
-    if now.state in ENDED:
+    if now.state in ENDED or (unpaused and now.holder is not None):
         return now
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
@@ -188,7 +205,8 @@ def retry(home: Home, batch_id: str, error: str | None = None, items: Collection
         items: ids of the items; empty for all.
 
     Raises:
-        UsageError: there is no such batch, it was cancelled, or `error` is no regular expression.
+        UsageError: there is no such batch, it was cancelled, it is from elsewhere, or `error` is no regular
+            expression.
     """
     folder = home.find(batch_id)
     try:
@@ -201,7 +219,10 @@ def retry(home: Home, batch_id: str, error: str | None = None, items: Collection
         named = not wanted or str(row.item_id) in wanted
         return named and pattern.search(f"{row.error_type}: {row.error}") is not None
 
-    return rerun(folder.database, status_of(folder).spec.durability, is_chosen)
+    spec = status_of(folder).spec
+    if not _is_ours(home, folder, spec):
+        raise SealBroken(batch_id, bool(spec.setup))
+    return rerun(folder.database, spec.durability, is_chosen)
 
 
 def _input_lost(spec: BatchSpec) -> str:
@@ -225,10 +246,8 @@ def _leave(folder: BatchFolder, event: str) -> str:
 
 def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None) -> BatchSpec:
     """The specification with a function that may be run: the sealed one, or the one that the user names."""
-    with reading(folder.database) as reader:
-        pickled, seal = reader.handler()
-    is_ours = Seal(home.path).fits(seal, spec, pickled)
-    if not is_ours and (func is None or (spec.setup and setup is None)):
+    pickled = _handler_of(folder)[0]
+    if (func is None or (spec.setup and setup is None)) and not _is_ours(home, folder, spec):
         raise SealBroken(folder.batch_id, bool(spec.setup))
     before = spec
     if func is not None:
@@ -243,6 +262,17 @@ def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | N
     if spec != before:
         respecify_locked(home, folder, spec, pickled)
     return spec
+
+
+def _is_ours(home: Home, folder: BatchFolder, spec: BatchSpec) -> bool:
+    """Whether this user has put there, on this machine, what the batch runs."""
+    pickled, seal = _handler_of(folder)
+    return Seal(home.path).fits(seal, spec, pickled)
+
+
+def _handler_of(folder: BatchFolder) -> tuple[bytes | None, str | None]:
+    with reading(folder.database) as reader:
+        return reader.handler()
 
 
 def respecify_locked(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None) -> None:
@@ -314,6 +344,6 @@ def _check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:
     if spec.pickled_by is None:
         load_handler(spec.target, folder)
     else:
-        unpickle(pickled or b"", spec.target, spec.pickled_by)
+        unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
     if spec.setup:
         load_target(spec.setup, folder)

@@ -229,6 +229,7 @@ def resume(console: Console, /, batch_id: str, **options: Any) -> int:
     from batchq.app.status import BatchStatus, status
     from batchq.app.text import at_a_time, progress_words
     from batchq.engine.hooks import Hooks
+    from batchq.model import ENDED
 
     home = console.home()
     with open_display(console.quiet) as display:
@@ -236,7 +237,8 @@ def resume(console: Console, /, batch_id: str, **options: Any) -> int:
         with _handlers_print_to_stderr():
             session = verbs.resume(home, batch_id, hooks, **options)
         if isinstance(session, BatchStatus):
-            console.say(f"{batch_id} is {session.state}; there is nothing left to do")
+            nothing = "there is nothing left to do" if session.state in ENDED else f"{session.holder} goes on with it"
+            console.say(f"{batch_id} is {session.state}; {nothing}")
             return 0
         now = status(home, batch_id)
         far = progress_words(now.tally, now.input_done)

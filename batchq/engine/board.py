@@ -57,6 +57,10 @@ class Board:
         """Ask every worker to begin nothing more, and to leave."""
         self._cells[_STOP_ALL] = 1
 
+    def go_on(self) -> None:
+        """Take `stop_all` back: new workers may come."""
+        self._cells[_STOP_ALL] = 0
+
     def place(self, index: int) -> Place:
         """The place of one worker."""
         start = _HEADER + index * (_PLACE + self.slots)

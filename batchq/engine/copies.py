@@ -10,7 +10,7 @@ _FIXED: Final = frozenset((str, int, float, bool, type(None), bytes))
 
 
 def own_copy(value: Any) -> Any:
-    """A copy of `value`, all its members included; what cannot be copied is shared.
+    """A copy of `value`, all its members included; a member that cannot be copied is shared.
 
     For what JSON is made of this is six times as fast as `copy.deepcopy`, to which everything else is left.
 
@@ -22,7 +22,7 @@ def own_copy(value: Any) -> Any:
     """
     try:
         return _copy(value)
-    except Exception:  # whatever a user's type raises when it is copied; an object that contains itself
+    except Exception:  # it contains itself, or another thread changes it
         return _deepcopy(value)
 
 
@@ -38,11 +38,11 @@ def _copy(value: Any) -> Any:
         return copied
     if kind is list:
         return [member if type(member) in _FIXED else _copy(member) for member in value]
-    return copy.deepcopy(value)
+    return _deepcopy(value)
 
 
 def _deepcopy(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
-    except Exception:  # a lock, a connection
+    except Exception:  # a lock, a connection; whatever a user's type raises when it is copied
         return value

@@ -27,8 +27,12 @@ _VARYING: Final = re.compile(
 )
 
 
-def describe(error: BaseException) -> Failure:
+def describe(error: BaseException, with_traceback: bool = True) -> Failure:
     """`error` as it is stored.
+
+    Args:
+        error: any exception.
+        with_traceback: format its traceback, which takes longer than all the rest.
 
     Example:
         >>> describe(KeyError("k")).error
@@ -42,7 +46,8 @@ def describe(error: BaseException) -> Failure:
     )
     text = storable(_text(error))[:ERROR_CHARS]
     frame = "" if isinstance(error, ItemTimeout) else _last_own_frame(error.__traceback__)
-    return Failure(name, text, _traceback(error), _fingerprint(name, frame, text), frame)
+    trace = _traceback(error) if with_traceback else ""
+    return Failure(name, text, trace, _fingerprint(name, frame, text), frame)
 
 
 def plain_failure(name: str, error: str, alike: str) -> Failure:

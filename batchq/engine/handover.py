@@ -1,8 +1,8 @@
 """Items that a program hands over: drawn in its own event loop, stored by the thread that fills the queue.
 
-    ideas ── draw (the program's loop) ──▶ groups of records ──▶ iteration (the filling thread) ──▶ batch.db
-                    ▲ room                                                 │
-                    └──────────────────────────────────────────────────────┘
+    ideas ── draw (the program's loop) ──▶ records ──▶ iteration (the filling thread) ──▶ batch.db
+                    ▲ room                                     │
+                    └──────────────────────────────────────────┘
 
 Drawn in the loop, and not in the thread, because an iterable may belong to its thread: a database cursor does.
 """
@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import queue
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, Final
 
@@ -22,11 +23,9 @@ from batchq.errors import InputChanged, InputError, UnserializableResult
 from batchq.inputs.values import item_id_of
 from batchq.model import PROGRAM, Record, SourceSpec
 
-GROUP: Final = 500
-"""Records that are handed over together, at most."""
-GROUP_BYTES: Final = 1024 * 1024
-GROUPS: Final = 8
-"""Groups that wait for the thread, at most."""
+AHEAD: Final = 4000
+"""Records that wait for the thread, at most."""
+AHEAD_BYTES: Final = 8 * 1024 * 1024
 TURN_SECONDS: Final = 0.005
 """Drawing gives way to the other tasks of the loop after so long."""
 SILENCE_SECONDS: Final = 0.1
@@ -54,13 +53,16 @@ class Handover:
             self._async_ideas = aiter(ideas)
         else:
             self._ideas = iter(ideas)
-        self._drawn = 0
+        self._drawn = self._passed = 0
         self._peeked: list[Record] = []
         self._hash = hashlib.blake2b(digest_size=16)
-        self._groups: queue.SimpleQueue[list[Record] | InputError | None] = queue.SimpleQueue()
+        # Each count has one writer; what waits is their difference.
+        self._waiting: deque[Record] = deque()
+        self._put_bytes = self._taken_bytes = 0
+        self._arrived = threading.Event()
+        self._ended = self._closed = self._wants_room = False
         self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._closed = False
         self.error: BaseException | None = None
         """What the iterable raised."""
 
@@ -92,10 +94,12 @@ class Handover:
             if record is None:
                 break
             self._note(record)
+            self._passed += 1
             if time.monotonic() > deadline:
                 await asyncio.sleep(0)
                 deadline = time.monotonic() + TURN_SECONDS
-        changed = self._drawn < records or self.digest() != digest
+        # Where nothing was stored, there is no hash either.
+        changed = self._drawn < records or (records > 0 and self.digest() != digest)
         if not changed and to_end:
             changed = await self._next() is not None
         if changed:
@@ -105,42 +109,53 @@ class Handover:
                 hint="Pass the same ideas to go on with it, or choose another batch_id.",
             )
 
+    def check_passed_over(self, records: int) -> None:
+        """Raise `InputChanged` where the batch's file holds another number of items than were passed over."""
+        if self._passed != records:
+            raise InputChanged(
+                NAME,
+                "another program has gone on with the batch of that id meanwhile",
+                hint="Run it again to go on with what is left.",
+            )
+
     async def draw(self) -> None:
-        """Hand everything over, a group at a time, and never more than a few groups ahead."""
+        """Hand everything over, and never more than a little ahead."""
         try:
             await self._draw()
-            self._groups.put(None)
-        except asyncio.CancelledError:
-            raise
+        except (KeyboardInterrupt, SystemExit):
+            raise  # it came while the iterable was asked, and is meant for the program
         except BaseException as error:
+            if self._closed:
+                raise
             self.error = error
-            self._groups.put(InputError(NAME, f"drawing them raised {type(error).__name__}: {error}"))
-        finally:
-            close = getattr(self._async_ideas, "aclose", None)
-            if close is not None:
-                await close()
+        self._ended = True
+        self._arrived.set()
+
+    async def aclose(self) -> None:
+        """Nothing more is drawn: let go of the iterable."""
+        close = getattr(self._async_ideas, "aclose", None)
+        if close is not None:
+            await close()
 
     async def _draw(self) -> None:
-        group: list[Record] = []
-        size = 0
         deadline = time.monotonic() + TURN_SECONDS
-        try:
-            while (record := await self._next()) is not None:
-                group.append(record)
-                size += len(record.payload)
-                # Nobody waits for a group to be full: an iterable may be slow.
-                if self._groups.empty() or len(group) >= GROUP or size >= GROUP_BYTES:
-                    self._groups.put(group)
-                    group, size = [], 0
-                while self._groups.qsize() >= GROUPS:
-                    self._room.clear()
+        while (record := await self._next()) is not None:
+            self._put_bytes += len(record.payload)
+            self._waiting.append(record)
+            if not self._arrived.is_set():
+                self._arrived.set()
+            if self._is_full():
+                self._room.clear()
+                self._wants_room = True
+                if self._is_full():  # the thread may have emptied it before it could see the wish
                     await self._room.wait()
-                if time.monotonic() > deadline:
-                    await asyncio.sleep(0)
-                    deadline = time.monotonic() + TURN_SECONDS
-        finally:
-            if group:
-                self._groups.put(group)
+            if time.monotonic() > deadline:
+                await asyncio.sleep(0)
+                deadline = time.monotonic() + TURN_SECONDS
+
+    def _is_full(self, share: float = 1.0) -> bool:
+        waiting_bytes = self._put_bytes - self._taken_bytes
+        return len(self._waiting) >= share * AHEAD or waiting_bytes >= share * AHEAD_BYTES
 
     async def _next(self) -> Record | None:
         if self._peeked:
@@ -159,22 +174,25 @@ class Handover:
     # In the filling thread -----------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Record | None]:
-        """The records; None says that nothing has come for a while."""
+        """The records; None says that nothing more has come yet."""
         while not self._closed:
-            try:
-                group = self._groups.get(timeout=SILENCE_SECONDS)
-            except queue.Empty:
-                yield None
-                continue
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._room.set)
-            if group is None:
-                return
-            if isinstance(group, InputError):
-                raise group
-            for record in group:
+            self._arrived.clear()
+            ended = self._ended  # asked before the last look: nothing is added afterwards
+            while self._waiting:
+                record = self._waiting.popleft()
+                self._taken_bytes += len(record.payload)
+                if self._wants_room and not self._is_full(0.5):
+                    self._wants_room = False
+                    with contextlib.suppress(RuntimeError):  # the loop has ended
+                        self._loop.call_soon_threadsafe(self._room.set)
                 self._note(record)
                 yield record
+            if ended and self.error is not None:
+                raise InputError(NAME, f"drawing them raised {type(self.error).__name__}: {self.error}")
+            if ended:
+                return
+            yield None
+            self._arrived.wait(SILENCE_SECONDS)
 
     def digest(self) -> str:
         """Hash over all records that were yielded or passed over."""

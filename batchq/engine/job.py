@@ -58,6 +58,7 @@ class Job:
         load: makes what the handler gets, anew for each attempt, of an item's payload.
         store: makes what the outcome keeps of the handler's result; what it raises fails the item.
         let_through: exceptions that end the slot rather than fail the item.
+        tracebacks: tell the traceback of a failure, which takes long.
     """
 
     handler: Handler
@@ -70,6 +71,7 @@ class Job:
     load: Callable[[Any], Any] = json.loads
     store: Callable[[Any], Any] = to_json
     let_through: tuple[type[BaseException], ...] = (GeneratorExit,)
+    tracebacks: bool = True
 
     def context_of(self, item: Item) -> Context:
         """What the handler is told about its next attempt at `item`."""

@@ -7,12 +7,14 @@ pool for each process a crash hits nobody else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -62,6 +64,8 @@ class LocalEngine:
     """Runs workers as processes of this machine."""
 
     def __init__(self) -> None:
+        _close_all_at_exit()
+        _open_engines.add(self)
         # Only this process holds the write end, so its end, whatever the cause, closes the pipe.
         self._parent, self._alive = _SPAWN.Pipe(duplex=False)
 
@@ -77,6 +81,7 @@ class LocalEngine:
 
     def close(self) -> None:
         """Close the pipe."""
+        _open_engines.discard(self)
         self._alive.close()
         self._parent.close()
 
@@ -136,6 +141,24 @@ class LocalWorker:
         self._executor.shutdown(wait=False)
         self._process.join(seconds)
         return not self._process.is_alive()
+
+
+_open_engines: Final[weakref.WeakSet[LocalEngine]] = weakref.WeakSet()
+
+
+@functools.cache
+def _close_all_at_exit() -> None:
+    """Let the workers of a program that ends see it as dead: else it would wait for them, and they for work."""
+    # Called before concurrent.futures waits for its threads, which `atexit` is not.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        with contextlib.suppress(RuntimeError):  # the program is ending already
+            register(_close_all)
+
+
+def _close_all() -> None:
+    for engine in list(_open_engines):
+        engine.close()
 
 
 def _start_quiet_tracker() -> None:

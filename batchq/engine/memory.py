@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from batchq.engine.failures import describe
 from batchq.engine.job import Job
 from batchq.engine.runner import Runner
 from batchq.inputs.values import item_id_of
@@ -85,8 +86,9 @@ class MemoryBatch:
         """Run all items.
 
         Raises:
-            BaseException: what the iterable or `keep` raised, once that which was in flight has ended; or the
-                cancellation of the calling task, once that which was in flight has been cancelled.
+            BaseException: what the iterable raised, once all that was drawn has its outcome; what `keep` raised, once
+                that which was in flight has ended; or the cancellation of the calling task, once that which was in
+                flight has been cancelled.
         """
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[None] = self._loop.create_future()
@@ -94,15 +96,16 @@ class MemoryBatch:
         self._runner.start()
         try:
             await self._finished
+            await _ended(drawer)
+            await self._runner.drained()
         except BaseException:
+            for item in self._runner.busy_threads:
+                log.warning("item %s goes on in its thread, which nothing can interrupt", item.item_id)
             self._runner.abandon()
-            raise
-        finally:
-            if drawer:
-                drawer.cancel()
-                await asyncio.wait([drawer])
-            if not await self._runner.drained(LEAVE_SECONDS if self._finished.cancelled() else None):
+            await _ended(drawer)
+            if not await self._runner.drained(LEAVE_SECONDS):
                 log.warning("%d items went on although they were cancelled", len(self._runner.in_flight))
+            raise
         if self._error is not None:
             raise self._error
 
@@ -165,7 +168,7 @@ class MemoryBatch:
         except StopIteration:
             self.all_drawn = True
         except BaseException as error:
-            self._end(error)
+            self._source_failed(error)
         self._wanted -= len(items)
         if self._wanted and not self.all_drawn:
             self._drawing = True
@@ -193,19 +196,24 @@ class MemoryBatch:
             self.all_drawn = True
             if self._done == self.drawn:
                 self._end()
-        except asyncio.CancelledError:
-            pass  # the batch has ended before the iterable has
         except BaseException as error:
-            self._end(error)
+            if not self._finished.done():  # else the batch has ended before the iterable has
+                self._source_failed(error)
         finally:
-            close = getattr(ideas, "aclose", None)
-            if close is not None:
-                await close()
+            await _close(ideas)
 
     def _item(self, idea: Any) -> Item:
         self.drawn = seq = self.drawn + 1
-        item_id = item_id_of(idea)
+        other_mapping = type(idea) is not dict and isinstance(idea, Mapping)
+        item_id = item_id_of(dict(idea) if other_mapping else idea)
         return Item(seq, f"item-{seq}" if item_id is None else item_id, idea, 1, 0)
+
+    def _source_failed(self, error: BaseException) -> None:
+        """Draw no more; what was drawn before an ordinary error still runs, for nobody could draw it again."""
+        self._error = self._error or error
+        self.all_drawn = True
+        if self._done == self.drawn or not isinstance(error, Exception):
+            self._end()
 
     def _end(self, error: BaseException | None = None) -> None:
         if error is not None and self._error is None:
@@ -214,3 +222,21 @@ class MemoryBatch:
         self._runner.stop()
         if not self._finished.done():
             self._finished.set_result(None)
+
+
+async def _ended(drawer: asyncio.Task[None] | None) -> None:
+    """Stop drawing."""
+    if drawer is not None:
+        drawer.cancel()
+        await asyncio.wait([drawer])
+
+
+async def _close(ideas: AsyncIterator[Any]) -> None:
+    """Let an async generator leave what it has open."""
+    close = getattr(ideas, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except Exception as error:  # of no item: the batch is what it is
+        log.warning("closing the ideas failed: %s: %s", type(error).__name__, describe(error).error)

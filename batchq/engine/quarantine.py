@@ -65,3 +65,20 @@ def quarantine_lanes(suspects: Sequence[int], lane: int, next_lane: int) -> tupl
     half = len(suspects) // 2
     lanes = dict.fromkeys(suspects[:half], next_lane) | dict.fromkeys(suspects[half:], next_lane + 1)
     return lanes, next_lane + 2
+
+
+def lane_to_run(ready: Mapping[int, int], running: Sequence[int]) -> int | None:
+    """A quarantine lane with something ready that no process runs yet; singles have one process each.
+
+    Args:
+        ready: messages in each lane.
+        running: lanes of the processes that run.
+
+    Example:
+        >>> lane_to_run({1: 2, 2: 5}, [1]), lane_to_run({2: 5}, [2])
+        (1, None)
+    """
+    for lane, messages in sorted(ready.items()):
+        if running.count(lane) < (messages if lane == LANE_ALONE else 1):
+            return lane
+    return None

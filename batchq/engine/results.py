@@ -28,6 +28,8 @@ UNFINISHED: Final = {
 }
 """Results that are none, because nobody has run them, with what to do about it."""
 
+DEEPEST: Final = 100
+"""A culprit is looked for so far down: each level costs a few of the 1,000 calls that Python allows."""
 _EMPTIABLE: Final = (str, bytes, list, tuple, dict, set, frozenset)
 
 
@@ -50,9 +52,18 @@ def storing(fail_empty: bool = False) -> Callable[[Any], str]:
 
 
 def keep(value: Any) -> Any:
-    """`value` itself; raises `UnserializableResult` for a coroutine or a generator, which is no result yet."""
-    if type(value) in UNFINISHED:
-        raise _culprit(value, "$", 0) or AssertionError(type(value))
+    """`value` itself; raises `UnserializableResult` for a coroutine or a generator in it, which is no result yet."""
+    kind = type(value)
+    if kind in UNFINISHED:
+        raise _unfinished(value, "$")
+    if kind is dict:
+        for key, member in value.items():
+            if type(member) in UNFINISHED:
+                raise _unfinished(member, f"$.{key}")
+    elif kind is list or kind is tuple:
+        for index, member in enumerate(value):
+            if type(member) in UNFINISHED:
+                raise _unfinished(member, f"$[{index}]")
     return value
 
 
@@ -80,7 +91,7 @@ def to_json(value: Any) -> str:
     except UnicodeEncodeError:
         # Half a surrogate pair has no UTF-8; escaped it is still JSON.
         return json.dumps(value, allow_nan=False, default=_plain)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError, UnserializableResult) as error:
         raise _culprit(value, "$", 0) or UnserializableResult("$", type(value).__name__, str(error)) from error
     return text
 
@@ -103,9 +114,15 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if hasattr(type(value), "__attrs_attrs__"):
         return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
+    if type(value) in UNFINISHED:
+        raise _unfinished(value, "$")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _unfinished(value: Any, path: str) -> UnserializableResult:
     if type(value) is types.CoroutineType:
         value.close()  # so that Python does not warn of it as well
-    raise TypeError(UNFINISHED.get(type(value)) or f"{type(value).__name__} has no JSON form")
+    return UnserializableResult(path, type(value).__name__, UNFINISHED[type(value)])
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
@@ -113,24 +130,34 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).
 
 def _culprit(value: Any, path: str, depth: int) -> UnserializableResult | None:
     """The first part of `value` that JSON cannot hold."""
-    if depth > 200:
+    if depth > DEEPEST:
         return UnserializableResult(path, type(value).__name__, "it is nested too deeply, or contains itself")
     if value is None or isinstance(value, (str, bool, int)):
         return None
     if isinstance(value, float):
         return None if math.isfinite(value) else UnserializableResult(path, "float", f"{value} is not JSON")
-    if isinstance(value, dict):
-        for key, member in value.items():
-            if not isinstance(key, (str, int, float, bool, type(None))):
-                return UnserializableResult(f"{path} key {key!r}", type(key).__name__, "keys must be strings")
-            found = _culprit(member, f"{path}.{key}", depth + 1)
-            if found:
-                return found
-        return None
-    if isinstance(value, (list, tuple)):
-        members = (_culprit(member, f"{path}[{index}]", depth + 1) for index, member in enumerate(value))
-        return next((found for found in members if found), None)
+    if isinstance(value, (dict, list, tuple)):
+        return _culprit_among(value, path, depth)
+    if type(value) in UNFINISHED:
+        return _unfinished(value, path)
     try:
         return _culprit(_plain(value), path, depth + 1)
     except Exception as error:  # whatever a user's type raises while it is taken apart
         return UnserializableResult(path, type(value).__name__, str(error))
+
+
+def _culprit_among(
+    value: dict[Any, Any] | list[Any] | tuple[Any, ...], path: str, depth: int
+) -> UnserializableResult | None:
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                return UnserializableResult(f"{path} key {key!r}", type(key).__name__, "keys must be strings")
+        members = [(f"{path}.{key}", member) for key, member in value.items()]
+    else:
+        members = [(f"{path}[{index}]", member) for index, member in enumerate(value)]
+    for place, member in members:
+        found = _culprit(member, place, depth + 1)
+        if found:
+            return found
+    return None

@@ -17,13 +17,13 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Iterable, MutableSequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from batchq.engine.blocking import BlockingProbe
 from batchq.engine.cancellation import forget_cancellation, is_cancelled
 from batchq.engine.failures import describe
 from batchq.engine.job import Job, Sink
+from batchq.engine.slot import Slot
 from batchq.engine.threads import SlotThread, in_thread, item_of_thread, run_coroutine
 from batchq.errors import ItemTimeout
 from batchq.handlers import Handler
@@ -40,28 +40,6 @@ AHEAD_SECONDS: Final = 0.1
 WAITING_PER_SLOT: Final = 10
 WAITING_LEAST: Final = 1000
 """With more items waiting for their next attempt than both allow, nothing new is asked for."""
-
-
-@dataclass(eq=False)
-class Slot:
-    """One of the places in which an item can run.
-
-    Attributes:
-        item: what runs in it, or ran last.
-        started: monotonic time at which the handler was called; 0 while none runs.
-        lost: the runner's lost time at that moment.
-        expired: the ticker has ended this attempt.
-        in_thread: the slot's thread is busy.
-    """
-
-    index: int
-    item: Item | None = None
-    started: float = 0.0
-    lost: float = 0.0
-    expired: bool = False
-    in_thread: bool = False
-    task: asyncio.Task[None] | None = None
-    thread: SlotThread | None = field(default=None)
 
 
 class Runner:
@@ -144,6 +122,11 @@ class Runner:
     def in_flight(self) -> list[int]:
         """The seq of each item whose handler runs."""
         return [slot.item.seq for slot in self._slots if slot.started and slot.item]
+
+    @property
+    def busy_threads(self) -> list[Item]:
+        """The items of sync handlers that run, which nothing can interrupt."""
+        return [slot.item for slot in self._slots if slot.in_thread and slot.item]
 
     def item_here(self) -> Item | None:
         """The item on whose behalf the calling task or thread runs, for log lines."""
@@ -265,7 +248,7 @@ class Runner:
         except BaseException as error:
             took = time.monotonic() - started
             slot.started = 0.0
-            if self._abandoned or isinstance(error, job.let_through):
+            if self._abandoned or (isinstance(error, job.let_through) and not _is_raised_by_handler(error, slot)):
                 raise
             self._failed(slot, item, error, took)
         else:
@@ -313,7 +296,7 @@ class Runner:
         delay = job.retry.delay_after(error, number)
         microseconds = int(took * 1e6)
         now_ms = int(time.time() * 1000)
-        failure = describe(error)
+        failure = describe(error, job.tracebacks)
         delay_ms = None if delay is None else int(delay * 1000)
         self._sink.attempt(
             item,
@@ -363,10 +346,12 @@ class Runner:
 
     def _retry_due(self) -> None:
         now = time.monotonic()
+        due: list[Item] = []
         while self._retries and self._retries[0][0] <= now:
-            self.backlog.appendleft(heapq.heappop(self._retries)[2])
-            self.waiting -= 1
-            self._wake(1)
+            due.append(heapq.heappop(self._retries)[2])
+        self.backlog.extendleft(reversed(due))
+        self.waiting -= len(due)
+        self._wake(len(due))
         self._set_retry_timer()
 
     def _tick(self) -> None:
@@ -399,3 +384,8 @@ class Runner:
                 slot.expired = True
                 if slot.task:
                     slot.task.cancel()
+
+
+def _is_raised_by_handler(error: BaseException, slot: Slot) -> bool:
+    """Whether a GeneratorExit is the handler's own, and does not come from the end of the event loop."""
+    return isinstance(error, GeneratorExit) and asyncio.current_task() is slot.task

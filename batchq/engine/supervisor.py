@@ -26,12 +26,12 @@ from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.limits import shares
 from batchq.engine.local import Engine, LocalEngine, WorkerHandle
 from batchq.engine.logs import log_handler
-from batchq.engine.quarantine import Verdict, judge_alone, quarantine_lanes
+from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quarantine_lanes
 from batchq.engine.recovery import recover
 from batchq.engine.worker import LEFT_FAILED, WorkerSpec
 from batchq.errors import StorageFailed, UsageError
 from batchq.inputs import Reader
-from batchq.model import ACTIVE, COMPLETED, ENDED, HALTED, LEAVING, BatchRow
+from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.connection import DatabaseError
@@ -132,6 +132,8 @@ class Supervisor:
             row = self._store.row()
             if row.state in ENDED:
                 return Ending(row.state, row.reason)
+            if isinstance(self._reader, Handover):
+                self._reader.check_passed_over(row.position.records)
             self._begin(row)
             ending = self._watch()
             self._leave()
@@ -203,7 +205,9 @@ class Supervisor:
             self._drain()
             return self._completed() or Ending(progress.state, stopped=True)
         if progress.state in LEAVING:
-            return self._leave_on_request()
+            return self._leave_on_request(progress.state)
+        if progress.state == FILLING and progress.input_done:
+            self._store.move("filled")  # it was paused and un-paused between two looks
         if progress.state not in ACTIVE:
             self._drain()
             return Ending(progress.state, progress.reason)
@@ -216,16 +220,16 @@ class Supervisor:
             return Ending(HALTED, self._refused)
         return None
 
-    def _leave_on_request(self) -> Ending | None:
+    def _leave_on_request(self, leaving: str) -> Ending | None:
         """Somebody has paused or cancelled the batch: what is in flight finishes; None where it was un-paused."""
-        if self._fill is not None and self._row.spec.source.is_once:
+        if leaving == PAUSING and self._fill is not None and self._row.spec.source.is_once:
             return None  # nobody can read the rest later: it is stored first, while no worker may claim
         self._drain(patient=True)
         if self._stops:
             return Ending(self._store.progress().state, stopped=True)
-        state = self._store.move("drained")
-        if state is not None:
+        if (state := self._store.move("drained")) is not None:
             return Ending(state)
+        self._board.go_on()
         self._row = self._store.row()
         self._start_fill(self._row, None)
         return None
@@ -330,12 +334,7 @@ class Supervisor:
         return Verdict(lanes)
 
     def _lane_to_run(self, lanes: dict[int, int]) -> int | None:
-        """A quarantine lane with something ready that no process runs yet (singles: one process each)."""
-        running = [place.worker.spec.lane for place in self._places if place.worker]
-        for lane, ready in sorted(lanes.items()):
-            if running.count(lane) < (ready if lane == LANE_ALONE else 1):
-                return lane
-        return None
+        return lane_to_run(lanes, [place.worker.spec.lane for place in self._places if place.worker])
 
     def _release_quarantine(self, lanes: dict[int, int]) -> None:
         """Send quarantine processes home that have nothing left, and idle workers in whose place one could run."""

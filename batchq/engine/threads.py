@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
@@ -49,9 +50,10 @@ class SlotThread:
         threading.Thread(target=self._run, name="batchq-slot", daemon=True).start()
 
     def call(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Run `function` in the thread."""
+        """Run `function` in the thread, with the caller's context variables."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._calls.put((function, future))
+        context = contextvars.copy_context()
+        self._calls.put((lambda: context.run(function), future))
         return future
 
     def end(self) -> None:

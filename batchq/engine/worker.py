@@ -226,11 +226,9 @@ class Worker:
         spec = self._spec.spec
         if spec.pickled_by is None:
             return load_handler(spec.target, Path(spec.folder))
-        if spec.folder not in sys.path:
-            sys.path.insert(0, spec.folder)
         with closing(BatchReader.open(self._folder.database)) as reader:
             pickled, _ = reader.handler()
-        return unpickle(pickled or b"", spec.target, spec.pickled_by)
+        return unpickle(pickled or b"", spec.target, Path(spec.folder), spec.pickled_by)
 
     # What the runner calls, in the loop ----------------------------------------------------------------------
 

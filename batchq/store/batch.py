@@ -41,6 +41,8 @@ def create_batch(
         seal: see `store.seal`.
     """
     unfinished = path.with_name("batch.new")
+    for left in path.parent.glob("batch.new*"):  # by somebody who died while he made it
+        left.unlink()
     with closing(db.create(unfinished, "full")) as connection, db.transaction(connection):
         values = {"batch_id": batch_id, "uuid": str(uuid.uuid4()), "now": time.time()}
         values |= _spec_values(spec, handler, seal)

@@ -27,6 +27,8 @@ from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, Ho
 BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 LOCK_SECONDS: Final = 0.3
 """A look at a lock holds it for an instant, so a failure is tried again for that long before it counts."""
+UNFINISHED: Final = frozenset({"lock", "batch.new", "batch.new-journal", "batch.new-shm", "batch.new-wal"})
+"""What lies in a batch's folder before there is a batch.db."""
 SAME_START_SECONDS: Final = 2.0
 """Start times of a process, read twice, differ by the kernel's rounding and by small corrections of the clock."""
 
@@ -229,6 +231,17 @@ class Home:
         except OSError as error:
             raise HomeError(str(self.path), error.strerror or str(error)) from error
 
+    def cut_short(self, batch_id: str) -> BatchFolder:
+        """The folder of a batch that was not made to its end, because its maker died or is at it right now.
+
+        Raises:
+            BatchExists: there is more in it, such as a batch.
+        """
+        folder = BatchFolder(self.path / batch_id)
+        if not folder.path.is_dir() or not UNFINISHED.issuperset(os.listdir(folder.path)):
+            raise BatchExists(batch_id)
+        return folder
+
     def find(self, batch_id: str) -> BatchFolder:
         """The folder of an existing batch; raises `BatchNotFound` with the nearest id."""
         folder = BatchFolder(self.path / batch_id)
@@ -272,6 +285,6 @@ class Home:
 
 def check_batch_id(batch_id: str) -> None:
     """Raise `ConfigError` unless `batch_id` can be the name of a batch."""
-    if not BATCH_ID.fullmatch(batch_id):
+    if not isinstance(batch_id, str) or not BATCH_ID.fullmatch(batch_id):
         expected = "1 to 100 letters, digits, '.', '_' or '-', not beginning with '.'"
         raise ConfigError("batch id", batch_id, expected)

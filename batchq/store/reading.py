@@ -200,15 +200,16 @@ class ReportReader(BatchReader):
         """A reader with a read-only connection of its own; raises `StoreError`."""
         return cls(db.open_reader(path))
 
-    def results(self, only: str | None = None, with_input: bool = False) -> Iterator[ResultRow]:
+    def results(self, only: str | None = None, with_input: bool = False, after: int = 0) -> Iterator[ResultRow]:
         """Items that have an outcome, in the order of the input.
 
         Args:
             only: ``success`` or ``failed``; None yields both.
             with_input: read the payloads too.
+            after: leave out the items up to this ``seq``.
         """
         statement = SQL["page_of_failures" if only == FAILED else "page_of_results"]
-        seq = 0
+        seq = after
         while page := self._page(statement, seq, with_input):
             seq = page[-1].seq
             for row in page:

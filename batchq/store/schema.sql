@@ -157,7 +157,8 @@ SELECT b.one AS id, b.batch_id, t.items AS total_items, t.success + t.failed AS 
        t.success AS success_count, t.failed AS failure_count, b.state AS status,
        strftime('%Y-%m-%dT%H:%M:%f', coalesce(b.started_at, b.created_at), 'unixepoch') || '+00:00' AS started_at,
        strftime('%Y-%m-%dT%H:%M:%f', b.ended_at, 'unixepoch') || '+00:00' AS completed_at,
-       b.spec AS config
+       json_set(b.spec, '$.mode', 'queue', '$.max_concurrent', b.concurrency, '$.retry_attempts', b.retry_attempts,
+                '$.timeout_per_item', b.timeout) AS config
 FROM batch b, tally t;
 
 CREATE VIEW batch_items AS

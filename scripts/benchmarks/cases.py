@@ -193,12 +193,67 @@ def starts(bench: Bench) -> Iterator[Row]:
         )
 
 
+def library(bench: Bench) -> Iterator[Row]:
+    """(e) The library in memory: against one by one, and against semaphore and gather."""
+    for concurrency, target in ((5, 4.9), (10, 9.7)):
+        items = bench.items(40 * concurrency)
+        alone, together = _alternate(
+            bench.runs,
+            lambda items=items: bench.library("sequential", items, 1, "wait")["seconds"],
+            lambda items=items, c=concurrency: bench.library("parallel", items, c, "wait")["seconds"],
+        )
+        what = f"{WAIT_SECONDS * 1000:.0f} ms handler, PARALLEL at {concurrency} against SEQUENTIAL, {items:,} items"
+        yield _ratio("e", what, alone, together, Target(">=", target))
+    items = bench.items(1_000_000)
+    hand: list[dict[str, float]] = []
+    ours: list[dict[str, float]] = []
+    for _ in range(bench.runs):
+        hand.append(bench.library("gather", items, 100, "noop"))
+        ours.append(bench.library("parallel", items, 100, "noop"))
+    what = f"{items:,} no-op items, PARALLEL at 100, in memory, against semaphore and gather"
+    yield _ratio("e", what + ": items/s", _column(hand, "seconds"), _column(ours, "seconds"), Target(">=", 1.5))
+    yield _ratio("e", what + ": peak memory", _column(ours, "peak_mb"), _column(hand, "peak_mb"), Target("<", 1.0))
+    seconds = _column(ours, "report_seconds")
+    what = f"a report of {items:,} results, made and written as JSON"
+    yield Row("e", what, min(seconds), "s", Target("<", 2.0), min(seconds), max(seconds), {"seconds": seconds})
+
+
+def promises(bench: Bench) -> Iterator[Row]:
+    """(f) What the original promised: successes, recovered failures, ideas a minute on the queue."""
+    items = bench.items(2000)
+    stable = bench.library("parallel", items, 10, "noop")
+    yield _share("f", "successes of a stable function", stable["success"] / items, Target(">=", 95.0))
+    shaky = bench.library("parallel", items, 10, "shaky")
+    failed_once = shaky["recovered"] + items - shaky["success"]
+    share = shaky["recovered"] / failed_once if failed_once else 1.0
+    yield _share("f", "transient failures (30% of the calls) that were recovered", share, Target(">=", 80.0))
+    rates = [60 * items / bench.library("queue", items, 10, "noop")["seconds"] for _ in range(bench.runs)]
+    what = f"QUEUE mode, {items:,} ideas at 10, the start of processes included: ideas a minute"
+    yield Row("f", what, max(rates), "/min", Target(">=", 100.0), min(rates), max(rates), {"rates": rates})
+
+
 CASES: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "a": throughput,
     "b": waiting,
     "c": memory,
     "d": starts,
+    "e": library,
+    "f": promises,
 }
+
+
+def _ratio(case: str, what: str, base: list[float], ours: list[float], target: Target) -> Row:
+    """How many times `ours` goes into `base`, the best of each side."""
+    ratios = [a / b for a, b in zip(base, ours, strict=True)]
+    return Row(case, what, min(base) / min(ours), "x", target, min(ratios), max(ratios), {"base": base, "ours": ours})
+
+
+def _share(case: str, what: str, share: float, target: Target) -> Row:
+    return Row(case, what, 100 * share, "%", target, 100 * share, 100 * share, {})
+
+
+def _column(found: list[dict[str, float]], name: str) -> list[float]:
+    return [each[name] for each in found]
 
 
 def _alternate(rounds: int, *measures: Measure) -> list[list[float]]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -81,6 +82,18 @@ class Bench:
         _check_batch(out, count)
         self.say(f"  batchq, {count:,} items in {source.stat().st_size / MB:,.0f} MB: peak {peak.bytes / MB:.1f} MB")
         return peak.bytes / MB
+
+    def library(self, mode: str, items: int, concurrency: int, handler: str) -> dict[str, float]:
+        """What `benchmarks.library` measured; checks that no item was lost."""
+        command = [sys.executable, "-m", "benchmarks.library", mode, str(items), str(concurrency), handler]
+        with tempfile.TemporaryDirectory(dir=self.folder) as home:
+            self.env["BATCHQ_HOME"] = home
+            out = self._finish(self._start(command), command)[1]
+        found: dict[str, float] = json.loads(out)
+        if handler != "shaky" and found["success"] != items:
+            raise BenchError(f"{mode}: {found['success']:,.0f} of {items:,} items succeeded")
+        self.say(f"  {mode}, {items:,} items, concurrency {concurrency}, {handler}: {found['seconds']:.2f} s")
+        return found
 
     @contextlib.contextmanager
     def _batch(self, source: Path, handler: str, concurrency: int) -> Iterator[Command]:

@@ -1,0 +1,125 @@
+"""PARALLEL and SEQUENTIAL: a batch in the caller's event loop, its outcomes in memory.
+
+ideas ─▶ MemoryBatch (slots) ─▶ Collected ─▶ BatchReport
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterable, Iterable, Sized
+from typing import Any
+
+from batchq.app.collected import Collected
+from batchq.app.report import BatchReport, BatchResult, carry
+from batchq.app.watcher import Watcher
+from batchq.config import EMPTY_FAIL, BatchConfig, ProcessingMode
+from batchq.engine.copies import own_copy
+from batchq.engine.failures import describe
+from batchq.engine.job import Job
+from batchq.engine.memory import MemoryBatch
+from batchq.engine.results import keeping
+from batchq.engine.retry import RetryHandler
+from batchq.handlers import Handler
+from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
+from batchq.store.reading import Progress
+
+
+class InMemory:
+    """Runs one batch in memory.
+
+    Args:
+        config: a copy that nobody changes.
+        retry: what is tried again, and after how long.
+        handler: the caller's function.
+        watcher: whom to tell.
+    """
+
+    def __init__(self, config: BatchConfig, retry: RetryHandler, handler: Handler, watcher: Watcher) -> None:
+        self._config = config
+        self._retry = retry
+        self._handler = handler
+        self._watcher = watcher
+
+    async def run(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str) -> BatchReport:
+        """Run the batch; what ends it early carries the report on what was done."""
+        watcher = self._watcher
+        # Whoever takes results one by one has them: to keep them here as well would fill the memory.
+        collected = Collected(self._config, batch_id, keep_results=watcher.flow is None)
+        watcher.begun(batch_id, collected.started)
+        self._known = len(ideas) if isinstance(ideas, Sized) else None
+        batch = self._batch(ideas, batch_id, collected)
+        self._show(batch, collected)
+        try:
+            await batch.run()
+        except BaseException as error:
+            carry(error, collected.report(batch.drawn, *_state_after(error)))
+            raise
+        finally:
+            self._show(batch, collected)
+        return collected.report(batch.drawn)
+
+    def _batch(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str, collected: Collected) -> MemoryBatch:
+        config = self._config
+        watcher = self._watcher
+        flow = watcher.flow
+        sequential = config.mode is ProcessingMode.SEQUENTIAL
+        job = Job(
+            self._handler,
+            self._retry,
+            config.timeout_per_item or None,
+            batch_id,
+            str(uuid.uuid4()),
+            load=own_copy,
+            store=keeping(config.empty_result == EMPTY_FAIL),
+            let_through=(GeneratorExit, KeyboardInterrupt),
+            tracebacks=collected.wants_tracebacks,
+        )
+
+        def keep(item: Item, outcome: Outcome) -> None:
+            collected.keep(item, outcome)
+            if watcher.on_result is not None:
+                watcher.on_result(batch_result(item, outcome))
+
+        batch = MemoryBatch(
+            job,
+            1 if sequential else config.max_concurrent,
+            ideas,
+            keep,
+            collected.note_attempt,
+            in_order=sequential,
+            is_full=None if flow is None else flow.is_full,
+            on_tick=lambda: self._show(batch, collected),
+        )
+        if flow is not None:
+            flow.room = batch.room
+        return batch
+
+    def _show(self, batch: MemoryBatch, collected: Collected) -> None:
+        # The number of items in a list is known before they are drawn.
+        tally = collected.tally(max(batch.drawn, self._known or 0))
+        self._watcher.note(tally)
+        self._watcher.display.show(Progress(RUNNING, None, batch.all_drawn or self._known is not None, tally))
+
+
+def batch_result(item: Item, outcome: Outcome) -> BatchResult:
+    """What callbacks and streams are told of an item."""
+    failure = outcome.failure
+    return BatchResult(
+        item.item_id,
+        SUCCESS if failure is None else FAILED,
+        outcome.result,
+        outcome.duration_us / 1e6,
+        outcome.attempts,
+        failure.error if failure else None,
+        failure.error_type if failure else None,
+        outcome.seq,
+    )
+
+
+def _state_after(error: BaseException) -> tuple[str, str]:
+    """State of a batch in memory that `error` has ended, and the reason."""
+    if isinstance(error, asyncio.CancelledError):
+        return CANCELLED, "its task was cancelled"
+    failure = describe(error)
+    return HALTED, f"{failure.error_type}: {failure.error}"

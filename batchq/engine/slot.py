@@ -1,0 +1,31 @@
+"""One of the places of a runner in which an item can run."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from batchq.engine.threads import SlotThread
+from batchq.model import Item
+
+
+@dataclass(eq=False)
+class Slot:
+    """One of the places in which an item can run.
+
+    Attributes:
+        item: what runs in it, or ran last.
+        started: monotonic time at which the handler was called; 0 while none runs.
+        lost: the runner's lost time at that moment.
+        expired: the ticker has ended this attempt.
+        in_thread: the slot's thread is busy.
+    """
+
+    index: int
+    item: Item | None = None
+    started: float = 0.0
+    lost: float = 0.0
+    expired: bool = False
+    in_thread: bool = False
+    task: asyncio.Task[None] | None = None
+    thread: SlotThread | None = field(default=None)
