@@ -22,6 +22,8 @@ from in_memory import results
 import batchq
 from batchq.errors import TargetError
 
+pytestmark = pytest.mark.slow
+
 COUNT = 12
 SQUARES = [n * n for n in range(1, COUNT + 1)]
 
@@ -44,10 +46,6 @@ class Scaler:
     def class_method(cls, item: dict[str, Any]) -> int:
         return int(item["n"]) * cls.factor
 
-    @staticmethod
-    def static_method(item: dict[str, Any]) -> int:
-        return int(item["n"]) * 2
-
     def __call__(self, item: dict[str, Any]) -> int:
         return int(item["n"]) * self.factor
 
@@ -59,13 +57,8 @@ class AsyncScaler(Scaler):
         return int(item["n"]) * self.factor
 
 
-def scaled(item: dict[str, Any], factor: int) -> int:
-    """For `functools.partial`."""
-    return int(item["n"]) * factor
-
-
 async def async_scaled(item: dict[str, Any], *, factor: int) -> int:
-    """Likewise."""
+    """For `functools.partial`."""
     return int(item["n"]) * factor
 
 
@@ -101,13 +94,10 @@ EVERY_KIND: dict[str, Callable[..., Any]] = {
     "lambda": lambda item: item["n"] * 2,
     "lambda-with-context": lambda item, ctx: item["n"] * 2 * (ctx.item_id == f"i{item['n']}"),
     "lambda-of-a-coroutine": lambda item: async_scaled(item, factor=2),
-    "bound-method": Scaler(2).method,
     "async-method": Scaler(2).async_method,
     "class-method": Scaler.class_method,
-    "static-method": Scaler.static_method,
     "callable-object": Scaler(2),
     "async-callable-object": AsyncScaler(2),
-    "partial": functools.partial(scaled, factor=2),
     "async-partial": functools.partial(async_scaled, factor=2),
     "partial-of-a-method": functools.partial(Scaler.method, Scaler(2)),
     "decorated": decorated,

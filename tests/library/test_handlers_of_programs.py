@@ -11,12 +11,14 @@ from durable import Library
 from in_memory import results
 from waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 COUNT = 12
 SQUARES = [n * n for n in range(1, COUNT + 1)]
 RUN = f"""
 import batchq
 report = batchq.run([{{"id": f"i{{n}}", "n": n}} for n in range(1, {COUNT} + 1)], handler, batch_id="b1",
-                    max_concurrent=4, workers=2)
+                    max_concurrent=4, workers=1)
 print([result["result"] for result in report.results])
 """
 COUNTING = """
@@ -171,7 +173,6 @@ def test_program_may_call_it_from_a_thread_and_in_a_running_loop(program: str, l
 
 # Going on from the command line ------------------------------------------------------------------------------
 
-BY_NAME = "from ledger import waits as handler"
 BY_VALUE = """
 import ledger
 
@@ -190,8 +191,8 @@ MANY = RUN.replace(str(COUNT), "120")
 
 @pytest.mark.parametrize(
     ("origin", "within"),
-    [(BY_NAME, ""), (BY_VALUE, ""), (FROM_NEIGHBOUR, "tools"), (WITH_NEIGHBOUR, "tools")],
-    ids=["name", "value", "name-of-a-neighbour-elsewhere", "value-with-a-neighbour-elsewhere"],
+    [(BY_VALUE, ""), (FROM_NEIGHBOUR, "tools"), (WITH_NEIGHBOUR, "tools")],
+    ids=["value", "name-of-a-neighbour-elsewhere", "value-with-a-neighbour-elsewhere"],
 )
 def test_command_line_goes_on_when_the_program_was_killed_and_all_items_are_stored(
     origin: str, within: str, library: Library

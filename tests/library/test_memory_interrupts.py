@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROMPT_SECONDS = 15.0
 """Far more than it takes, far less than the minute that the functions sleep."""
 

@@ -18,6 +18,8 @@ from waiting import wait_until
 
 from batchq.errors import BatchBusy, BatchHalted, InputChanged, UsageError
 
+pytestmark = pytest.mark.slow
+
 SLOTS = 8
 ITEMS = 150
 PROGRAM = f"""
@@ -177,8 +179,11 @@ class Killed:
         assert library.starts() == {n: 2 if n in self._cut_short else 1 for n in range(1, ITEMS + 1)}
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["alone", "with-workers"])
-@pytest.mark.parametrize("stops_at", [0, 90], ids=["all-stored", "half-stored"])
+@pytest.mark.parametrize(
+    ("stops_at", "whole"),
+    [(0, False), (0, True), (90, True)],
+    ids=["alone", "with-its-workers", "half-stored"],
+)
 def test_program_that_is_killed_and_run_again_loses_nothing_and_repeats_nothing_that_is_recorded(
     stops_at: int, whole: bool, library: Library
 ) -> None:
@@ -203,7 +208,7 @@ def test_program_that_is_run_again_while_its_orphans_still_work_waits_for_them(l
     assert all(count == 1 for count, _ in library.outcomes().values())
 
 
-@pytest.mark.parametrize("point", ["filling:1", "before-commit:1", "committed:2", "claimed:2"])
+@pytest.mark.parametrize("point", ["filling:1", "before-commit:1", "claimed:2"])
 def test_program_that_is_killed_at_the_worst_moment_goes_on(point: str, library: Library, tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     done = library.program(PROGRAM, BATCHQ_PROBE=point, BATCHQ_PROBE_WITNESS=str(witness))

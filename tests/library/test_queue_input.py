@@ -16,11 +16,13 @@ import ledger
 import pytest
 import troubles
 from durable import SECONDS, Idea, Library, ideas, run
-from in_memory import results, statuses
+from in_memory import carrier, results, statuses
 from waiting import wait_until
 
 from batchq import BatchProcessor, BatchReport
 from batchq.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 DRAWN_BYTES = 60 * 1024 * 1024
 KEPT_BYTES = 30 * 1024 * 1024
@@ -108,10 +110,13 @@ def test_cursor_of_a_database_may_hand_over_its_rows(library: Library) -> None:
 
 
 def test_others_in_the_loop_have_their_turn_while_a_long_iterable_is_drawn(library: Library) -> None:
+    def long() -> Iterator[Idea]:
+        for idea in ideas(1500):
+            time.sleep(0.001)  # two seconds for all of it, in this thread
+            yield idea
+
     async def main() -> tuple[BatchReport, list[float]]:
-        task = asyncio.create_task(
-            library.batch(({"id": n} for n in range(10_000)), lambda item: None, max_concurrent=100)
-        )
+        task = asyncio.create_task(library.batch(long(), troubles.square, max_concurrent=20))
         beats = [time.monotonic()]
         while not task.done():
             await asyncio.sleep(0.005)
@@ -119,7 +124,7 @@ def test_others_in_the_loop_have_their_turn_while_a_long_iterable_is_drawn(libra
         return await task, beats
 
     report, beats = run(main())
-    assert report.success_count == 10_000
+    assert report.success_count == 1500
     pauses = sorted(second - first for first, second in itertools.pairwise(beats))
     assert pauses[len(pauses) // 2] < 0.1, "half of the pauses took ten turns"
     assert pauses[-1] < 1.0
@@ -204,6 +209,18 @@ def test_iterable_that_raises_at_once_leaves_nothing_behind(
     with pytest.raises(BrokenPipe):
         library.process(broken(ideas(5), 1), troubles.square)
     assert not library.home.exists()
+
+
+def test_iterable_that_raises_a_cancellation_of_its_own_ends_the_batch_like_any_other(library: Library) -> None:
+    async def cancelled_inside() -> AsyncIterator[Idea]:
+        for idea in ideas(5):
+            yield idea
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        library.process(cancelled_inside(), troubles.square)
+    assert carrier(caught.value).report.success_count == 5
+    assert library.process(ideas(6), troubles.square).success_count == 6
 
 
 @pytest.mark.parametrize("ending", ["ends", "raises", "cancelled", "refused"])

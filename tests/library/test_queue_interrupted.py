@@ -20,7 +20,9 @@ from waiting import wait_until
 
 from batchq.errors import BatchHalted
 
-ITEMS = 1500
+pytestmark = pytest.mark.slow
+
+ITEMS = 1000
 SLOTS = 4
 
 
@@ -235,6 +237,7 @@ def paused_before_its_items_ran(library: Library) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_second_ctrl_c_ends_a_program_whose_items_hang(library: Library) -> None:
     hangs = HEAD + 'batchq.run(ideas, ledger.held, batch_id="b1", grace=600.0, **settings)'
     program = library.begin_program(hangs)

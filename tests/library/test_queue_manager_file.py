@@ -20,6 +20,8 @@ from batchq.app.queue_manager import QueueManager
 from batchq.config import QueueConfig, QueueStatus
 from batchq.errors import BatchBusy, ConfigError, StoreError, UsageError
 
+pytestmark = pytest.mark.slow
+
 Maker = Callable[..., QueueManager]
 IDEAS = [{"id": f"idea-{number}"} for number in range(50)]
 

@@ -15,6 +15,8 @@ from durable import Library, ideas, run
 from batchq import BatchProcessor, BatchResult
 from batchq.errors import BatchHalted, InputChanged
 
+pytestmark = pytest.mark.slow
+
 
 def told_of(library: Library, count: int, function: Any = troubles.square, **settings: Any) -> list[BatchResult]:
     """What the callback of a batch is told."""

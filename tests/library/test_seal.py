@@ -28,6 +28,8 @@ from batchq.store.home import Home
 from batchq.store.reading import reading
 from batchq.store.seal import Seal
 
+pytestmark = pytest.mark.slow
+
 COUNT = 6
 PAUSING_PROGRAM = f"""
 import asyncio, os
@@ -58,14 +60,27 @@ def handler(item):
 """
 
 
-@pytest.fixture(params=["by-name", "by-value"])
-def paused(request: pytest.FixtureRequest, library: Library) -> Library:
+@pytest.fixture(scope="module", params=["ledger.held", "by_value"], ids=["by-name", "by-value"])
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
     """Batch b1, of which one item has run; its function is stored by name, and by value."""
-    function = {"by-name": "ledger.held", "by-value": "by_value"}[request.param]
+    return made_by_a_program(tmp_path_factory.mktemp("original"), request.param)
+
+
+@pytest.fixture
+def paused(original: Library, library: Library) -> Library:
+    """A copy of it."""
+    shutil.copytree(original.home, library.home)
+    (library.folder / "evil.py").write_text(EVIL)
+    Path(library.environment()["GATE"]).touch()
+    return library
+
+
+def made_by_a_program(folder: Path, function: str) -> Library:
+    """A batch of six items that is paused when the first has run."""
+    library = Library(folder)
     done = library.program(PAUSING_PROGRAM.replace("FUNCTION", function))
     assert done.returncode == 0, done.stderr
     assert library.handle().status().tally.done == 1
-    (library.folder / "evil.py").write_text(EVIL)
     return library
 
 
@@ -212,7 +227,7 @@ def test_batch_with_a_setup_needs_both_names(library: Library) -> None:
 
 
 def test_function_by_value_of_another_python_is_refused_and_both_versions_are_named(library: Library) -> None:
-    library.program(PAUSING_PROGRAM.replace("FUNCTION", "by_value"))
+    made_by_a_program(library.folder, "by_value")
     home, folder = Home(library.home), Home(library.home).find("b1")
     with reading(folder.database) as reader:
         spec, (pickled, _) = reader.row().spec, reader.handler()

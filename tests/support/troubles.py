@@ -72,11 +72,10 @@ def fails_until_mended(item: dict[str, Any]) -> int:
 
 
 async def third_fails_until_mended(item: dict[str, Any]) -> int:
-    """Likewise, at leisure, and at once when it fails."""
-    await asyncio.sleep(0.004)
+    """Likewise; the items behind the twentieth that do not fail end when it exists."""
     if item["n"] % 3 == 0 and not os.path.exists(os.environ["GATE"]):
         raise Permanent("not yet")
-    return int(item["n"])
+    return await held_from_21(item)
 
 
 def empty(item: dict[str, Any]) -> Any:
@@ -213,7 +212,7 @@ async def cancels_itself(item: dict[str, Any]) -> None:
     raise asyncio.CancelledError
 
 
-def one_of_many(item: dict[str, Any], ctx: Context) -> Any:
-    """Does as the handler of the name in the item says, for item 3 alone."""
+def as_it_says(item: dict[str, Any]) -> Any:
+    """Does as the handler of the name in the item says."""
     note("start", item)
-    return globals()[item["how"]](item) if item["n"] == BAD else item["n"]
+    return globals()[item["how"]](item) if item["how"] else item["n"]
