@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 SUPPORT = str(Path(__file__).parent / "support")
 sys.path.insert(0, SUPPORT)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, os.environ.get("PYTHONPATH")]))
+
+# A suite that is started in the background inherits that Ctrl-C is ignored, and would hand that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDER = tempfile.mkdtemp(prefix="batchq-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -138,7 +138,7 @@ def test_batch_that_reads_a_file_is_no_batch_of_ideas(library: Library) -> None:
     assert library.content() == before
 
 
-@pytest.mark.parametrize("left", [[], ["batch.new"], ["lock"]], ids=["folder", "file", "lock"])
+@pytest.mark.parametrize("left", [[], ["batch.new", "lock"]], ids=["folder", "files"])
 def test_id_whose_making_was_cut_short_can_be_used(left: list[str], library: Library) -> None:
     """The program was killed between making the folder and making the file."""
     folder = library.home / "b1"

@@ -193,9 +193,6 @@ def test_what_was_drawn_before_the_iterable_raised_runs_and_a_mended_one_goes_on
     assert (report.total_items, report.success_count) == (30, 30)
     assert [result["result"] for result in caught.value.results] == [n * n for n in range(1, 31)]  # type: ignore[attr-defined]
     assert report.state == "failed" and "BrokenPipe: the connection is gone" in report.reason
-    with pytest.raises(BrokenPipe):
-        library.process(broken(ideas(50), 41), troubles.square)
-    assert len(library.outcomes()) == 40
     assert library.process(ideas(50), troubles.square).state == "completed"
     assert library.starts() == dict.fromkeys(range(1, 51), 1)
     assert library.outcomes() == {n: (1, n * n) for n in range(1, 51)}
@@ -267,30 +264,28 @@ def test_first_idea_that_json_cannot_hold_is_refused_with_its_path_and_nothing_i
     assert not library.home.exists()
 
 
-@pytest.mark.parametrize(
-    ("part", "words"),
-    [
-        ({"lock": threading.Lock()}, "$.n.lock is lock"),
-        ([1, {2, 3}, object()], "$.n[2] is object"),
-        (float("nan"), "$.n is float (nan is not JSON)"),
-        ({(1, 2): "tea"}, "$.n key (1, 2) is tuple"),
-    ],
-    ids=["lock", "object", "nan", "key"],
-)
-def test_later_idea_that_json_cannot_hold_fails_alone_and_names_path_and_type(
-    part: Any, words: str, library: Library
-) -> None:
-    items = [{"id": "a1", "n": 1}, {"id": "bad", "n": part}, {"id": "a3", "n": 3}]
+BAD_PARTS = {
+    "lock": (threading.Lock(), "$.n is lock"),
+    "deep": ({"a": [1, {2, 3}, object()]}, "$.n.a[2] is object"),
+    "nan": (float("nan"), "$.n is float (nan is not JSON)"),
+    "key": ({(1, 2): "tea"}, "$.n key (1, 2) is tuple"),
+}
+
+
+def test_later_ideas_that_json_cannot_hold_fail_alone_and_name_path_and_type(library: Library) -> None:
+    bad = [{"id": name, "n": part} for name, (part, _) in BAD_PARTS.items()]
+    items = [*ideas(1), *bad, *ideas(1, first=6)]
     report = library.process(items, troubles.square)
-    assert statuses(report) == ["success", "failed", "success"]
-    failure = report.failures[0]
-    assert (failure["idea_id"], failure["error_type"], failure["attempts"]) == ("bad", "InvalidInput", 0)
-    assert words in failure["error"] and "item 2" in failure["error"]
-    assert library.starts() == {1: 1, 3: 1}
-    assert library.process(items, troubles.square).failure_count == 1
+    assert statuses(report) == ["success", "failed", "failed", "failed", "failed", "success"]
+    for seq, failure in enumerate(report.failures, 2):
+        words = BAD_PARTS[failure["idea_id"]][1]
+        assert (failure["seq"], failure["error_type"], failure["attempts"]) == (seq, "InvalidInput", 0)
+        assert words in failure["error"] and f"item {seq} " in failure["error"]
+    assert library.process(items, troubles.square).failure_count == 4
     again = library.handle().retry()
-    assert (again.success_count, again.failure_count) == (2, 1), "there is nothing of it to run"
-    assert library.starts() == {1: 1, 3: 1}
+    assert (again.success_count, again.failure_count) == (2, 4), "there is nothing of them to run"
+    assert library.starts() == {1: 1, 6: 1}
+    assert library.broken_invariants() == []
 
 
 def test_stored_idea_is_the_one_that_was_handed_over_whatever_becomes_of_it_later(library: Library) -> None:
