@@ -151,22 +151,9 @@ async def main():
 {run}
 asyncio.run(main())
 """
-AWAITED = f"""
-import asyncio
-from batchq import BatchConfig, BatchProcessor
-
-async def main():
-    async def handler(item):
-        return item["n"] ** 2
-    ideas = [{{"n": n}} for n in range(1, {COUNT} + 1)]
-    report = await BatchProcessor(BatchConfig(mode="queue")).process_batch(ideas, handler, "b1")
-    print([result["result"] for result in report.results])
-
-asyncio.run(main())
-"""
 
 
-@pytest.mark.parametrize("program", [IN_THREADS, IN_A_LOOP, AWAITED], ids=["thread", "running-loop", "awaited"])
+@pytest.mark.parametrize("program", [IN_THREADS, IN_A_LOOP], ids=["thread", "running-loop"])
 def test_program_may_call_it_from_a_thread_and_in_a_running_loop(program: str, library: Library) -> None:
     check_program(library, program.replace("{run}", textwrap.indent(RUN, "    ")))
 

@@ -24,7 +24,7 @@ from batchq.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-DRAWN_BYTES = 60 * 1024 * 1024
+DRAWN_BYTES = 40 * 1024 * 1024
 KEPT_BYTES = 30 * 1024 * 1024
 
 
@@ -158,7 +158,7 @@ print(peak() - before)
 
 
 def test_memory_does_not_grow_with_the_items(library: Library) -> None:
-    """60 MB go in, and 60 MB come back by a callback."""
+    """40 MB go in, and 40 MB come back by a callback."""
     done = library.program(MEMORY_PROGRAM)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < KEPT_BYTES

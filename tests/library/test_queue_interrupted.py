@@ -191,7 +191,6 @@ async def main():
     await BatchProcessor(config).process_batch(ideas, ledger.waits, "b1")
 """
 CALLS = {
-    "run": 'batchq.run(ideas, ledger.waits, batch_id="b1", **settings)',
     "process_batch": "asyncio.run(main())",
     "run_until_complete": "asyncio.new_event_loop().run_until_complete(main())",
     "run-while-drawing": 'batchq.run(slowly(ideas), ledger.waits, batch_id="b1", **settings)',
