@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from batchq.app.report_generator import ReportGenerator
     from batchq.config import BatchConfig, ProcessingMode, QueueConfig, QueueStatus, RetryConfig
     from batchq.engine.retry import RetryHandler, retry_on_exception
-    from batchq.errors import BatchHalted, BatchqError, ItemFailed, Permanent
+    from batchq.errors import BatchHalted, BatchqError, Halt, ItemFailed, Permanent, RetryAfter
     from batchq.handlers import Context
     from batchq.store.database import BatchDatabase
 
@@ -67,6 +67,7 @@ _HOMES = {
     "BatchResult": "app.report",
     "BatchqError": "errors",
     "Context": "handlers",
+    "Halt": "errors",
     "ItemFailed": "errors",
     "Permanent": "errors",
     "ProcessingMode": "config",
@@ -74,6 +75,7 @@ _HOMES = {
     "QueueManager": "app.queue_manager",
     "QueueStatus": "config",
     "ReportGenerator": "app.report_generator",
+    "RetryAfter": "errors",
     "RetryConfig": "config",
     "RetryHandler": "engine.retry",
     "map": "app.oneliners",
@@ -93,6 +95,7 @@ __all__ = [
     "BatchResult",
     "BatchqError",
     "Context",
+    "Halt",
     "ItemFailed",
     "Permanent",
     "ProcessingMode",
@@ -100,6 +103,7 @@ __all__ = [
     "QueueManager",
     "QueueStatus",
     "ReportGenerator",
+    "RetryAfter",
     "RetryConfig",
     "RetryHandler",
     "__version__",

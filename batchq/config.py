@@ -59,6 +59,11 @@ class RetryConfig:
         initial_delay: seconds before the second attempt.
         max_delay: seconds; no delay is longer.
         jitter: share of a delay that is added at random; 0.1 adds up to 10%.
+        no_retry: names of exceptions (``ValueError``, ``package.module.Name``) that are not tried again, nor are those
+            derived from them.
+        retry_on: names of exceptions that are, although they would not be, such as programming errors.
+        budget: share of the attempts that may be retries, 0 to 1, so that an outage does not become a storm; 1 for no
+            such limit.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -73,9 +78,13 @@ class RetryConfig:
     initial_delay: float = 1.0
     max_delay: float = 60.0
     jitter: float = 0.0
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    budget: float = 1.0
 
     def __post_init__(self) -> None:
         check_count("retry attempts", self.max_attempts)
+        check_number("retry budget", self.budget, most=1.0)
         check_number("retry backoff", self.backoff_factor, least=1.0)
         check_number("retry delay", self.initial_delay)
         check_number("longest retry delay", self.max_delay)
@@ -110,6 +119,44 @@ class QueueConfig:
         check_count("longest queue", self.max_queue_size)
 
 
+@dataclass(frozen=True)
+class Limit:
+    """Failures that a batch may have.
+
+    Attributes:
+        failed: so many; None for no such limit.
+        share: so many of those that are done, 0 to 1; None for no such limit.
+    """
+
+    failed: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def of(cls, text: str | None) -> Limit:
+        """What ``--halt`` says: ``100`` or ``20%``; None for no limit.
+
+        Raises:
+            ConfigError: it is neither.
+
+        Example:
+            >>> Limit.of("100"), Limit.of("20%")
+            (Limit(failed=100, share=None), Limit(failed=None, share=0.2))
+        """
+        if text is None:
+            return cls()
+        number = text.strip()
+        try:
+            if number.endswith("%"):
+                share = float(number[:-1]) / 100
+                if 0 < share <= 1:
+                    return cls(share=share)
+            elif int(number) > 0:
+                return cls(failed=int(number))
+        except ValueError:
+            pass
+        raise ConfigError("halt", text, "a number of failed items, or a share of those that are done such as 20%")
+
+
 @dataclass
 class BatchConfig:
     """How a `BatchProcessor` works. The first seven are the original's, in its order.
@@ -129,6 +176,11 @@ class BatchConfig:
             outage that the function swallows looks like that.
         workers: processes (QUEUE); None for one a core, at most `max_concurrent`.
         durability: ``"normal"`` survives every crash of a process, ``"full"`` also a power cut (QUEUE).
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are, although they would not be, such as ``("TypeError",)``.
+        retry_budget: share of the attempts that may be retries, 0 to 1; 1 for no such limit.
+        halt: failed items (``"100"``) or share of them (``"20%"``, once 50 are done) that stop the batch.
+        breaker: stop when the first 20 items all fail, or 50 in a row fail alike.
         home: the folder of batches (QUEUE); None for ``$BATCHQ_HOME``, else the user's state folder.
         grace: seconds that items in flight have to finish when a QUEUE batch is interrupted.
 
@@ -155,6 +207,11 @@ class BatchConfig:
     durability: str = DURABILITIES[0]
     home: str | os.PathLike[str] | None = None
     grace: float = 8.0
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    retry_budget: float = 1.0
+    halt: str | None = None
+    breaker: bool = False
 
     def __post_init__(self) -> None:
         self.check()
@@ -176,12 +233,21 @@ class BatchConfig:
             check_count("workers", self.workers)
         check_choice("durability", self.durability, DURABILITIES)
         check_number("grace", self.grace)
+        check_number("retry_budget", self.retry_budget, most=1.0)
+        Limit.of(self.halt)
 
     @property
     def retry(self) -> RetryConfig:
         """The retry settings among these."""
         return RetryConfig(
-            self.retry_attempts, self.retry_backoff, self.retry_delay, self.retry_max_delay, self.retry_jitter
+            self.retry_attempts,
+            self.retry_backoff,
+            self.retry_delay,
+            self.retry_max_delay,
+            self.retry_jitter,
+            tuple(self.no_retry),
+            tuple(self.retry_on),
+            self.retry_budget,
         )
 
 

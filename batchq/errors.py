@@ -18,6 +18,8 @@
     ├── ItemFailed                 the item whose result was asked for has failed
     ├── RetriesExhausted           a single function failed in its last attempt as well
     ├── Permanent                  raised by a handler: do not try this item again
+    ├── RetryAfter                 raised by a handler: try this item again, but not before that
+    ├── Halt                       raised by a handler: begin nothing more of the whole batch
     └── ItemError                  recorded as an outcome, never raised to a caller
         ├── InvalidInput           the record of the input cannot be read
         ├── ItemTimeout            an attempt took longer than its limit
@@ -244,6 +246,34 @@ class Permanent(BatchqError):
         >>> def handler(item):
         ...     if "text" not in item:
         ...         raise Permanent("an idea without a text has no title")
+    """
+
+
+class RetryAfter(BatchqError):
+    """Raise it in a handler to say when trying this item again may help.
+
+    Args:
+        seconds: wait so long before the next attempt; it counts like any other.
+        message: why.
+
+    Example:
+        >>> def handler(item):
+        ...     raise RetryAfter(30, "the quota is used up until then")
+    """
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(message or f"try again after {seconds:g} s")
+        self.seconds = float(seconds)
+
+
+class Halt(BatchqError):
+    """Raise it in a handler to stop the whole batch: nothing new begins, what is in flight finishes.
+
+    The item that raised it fails; `batchq resume` goes on with the rest, and `retry` with this one.
+
+    Example:
+        >>> def handler(item):
+        ...     raise Halt("the account is closed")
     """
 
 

@@ -168,6 +168,11 @@ class BatchSpec:
         retry_backoff: factor from one delay to the next.
         retry_max_delay: seconds; no delay is longer.
         retry_jitter: share of the delay that is drawn at random and added (0.1: up to 10%).
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are, although they would not be.
+        retry_budget: share of the attempts that may be retries; 1 for no such limit.
+        halt: failed items (``100``) or share of them (``20%``) that halts the batch; None for no such limit.
+        breaker: pause when everything fails.
         chunk_size: items in a chunk.
         durability: ``normal`` (safe against crashes of processes) or ``full`` (and power cuts).
         crash_attempts: deaths of a worker with this item alone before the item is failed.
@@ -198,6 +203,11 @@ class BatchSpec:
     grace: float = 8.0
     fail_empty: bool = False
     pickled_by: str | None = None
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    retry_budget: float = 1.0
+    halt: str | None = None
+    breaker: bool = False
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""
@@ -213,7 +223,8 @@ class BatchSpec:
 
 def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
     names = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    return {key: value for key, value in data.items() if key in names and key != "source"}
+    known = {key: value for key, value in data.items() if key in names and key != "source"}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
 
 class Tally(NamedTuple):

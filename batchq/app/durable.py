@@ -255,6 +255,11 @@ def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pi
         durability=config.durability,
         grace=config.grace,
         fail_empty=config.empty_result == EMPTY_FAIL,
+        no_retry=retry.no_retry,
+        retry_on=retry.retry_on,
+        retry_budget=retry.budget,
+        halt=config.halt,
+        breaker=config.breaker,
         pickled_by=PYTHON if pickled is not None else None,
     )
 

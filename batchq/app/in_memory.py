@@ -13,13 +13,15 @@ from typing import Any
 from batchq.app.collected import Collected
 from batchq.app.report import BatchReport, BatchResult, carry
 from batchq.app.watcher import Watcher
-from batchq.config import EMPTY_FAIL, BatchConfig, ProcessingMode
+from batchq.config import EMPTY_FAIL, BatchConfig, Limit, ProcessingMode
 from batchq.engine.copies import own_copy
 from batchq.engine.failures import describe
+from batchq.engine.halting import RunningRules
 from batchq.engine.job import Job
 from batchq.engine.memory import MemoryBatch
 from batchq.engine.results import keeping
 from batchq.engine.retry import RetryHandler
+from batchq.errors import BatchHalted, Halt
 from batchq.handlers import Handler
 from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
 from batchq.store.reading import Progress
@@ -51,7 +53,10 @@ class InMemory:
         batch = self._batch(ideas, batch_id, collected)
         self._show(batch, collected)
         try:
-            await batch.run()
+            try:
+                await batch.run()
+            except Halt as halt:
+                raise BatchHalted(batch_id, str(halt)) from halt
         except BaseException as error:
             carry(error, collected.report(batch.drawn, *_state_after(error)))
             raise
@@ -76,10 +81,14 @@ class InMemory:
             tracebacks=collected.wants_tracebacks,
         )
 
+        rules = RunningRules(Limit.of(config.halt), config.breaker) if config.halt or config.breaker else None
+
         def keep(item: Item, outcome: Outcome) -> None:
             collected.keep(item, outcome)
             if watcher.on_result is not None:
                 watcher.on_result(batch_result(item, outcome))
+            if rules and (reason := rules.reason(outcome, collected.tally(batch.drawn))):
+                raise Halt(reason)
 
         batch = MemoryBatch(
             job,

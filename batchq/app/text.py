@@ -146,7 +146,9 @@ def interrupted_line(status: BatchStatus, command: Command) -> str:
 
 
 def go_on_line(status: BatchStatus, command: Command) -> str:
-    """How to go on with a batch that has not ended."""
+    """How to go on with a batch that has not ended; empty of one that was cancelled."""
+    if status.state not in RESUMABLE:
+        return ""
     return f"Go on with: {_resume(status.batch_id, status.input_cut, command)}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchq.app.status import BatchStatus, status_of
-from batchq.config import DURABILITIES, MAX_CONCURRENCY, check_choice, check_count, check_number
+from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import BatchExists, ConfigError, HomeError, SealBroken, TargetError, UsageError
@@ -48,6 +48,13 @@ class StartRequest:
         grace: seconds that items in flight have after a first Ctrl-C.
         max_uncommitted: outcomes that are uncommitted at most, over all workers.
         fail_empty: an empty result fails its item.
+        retry_max_delay: seconds; no delay is longer.
+        retry_jitter: share of a delay that is added at random.
+        retry_budget: share of the attempts that may be retries.
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are, although they would not be.
+        halt: failed items (``100``) or share of them (``20%``) that halts the batch.
+        no_breaker: go on even when everything fails.
     """
 
     input: str
@@ -67,6 +74,13 @@ class StartRequest:
     grace: float = 8.0
     max_uncommitted: int = 1000
     fail_empty: bool = False
+    retry_max_delay: float = 60.0
+    retry_jitter: float = 0.1
+    retry_budget: float = 1.0
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    halt: str | None = None
+    no_breaker: bool = False
 
 
 @dataclass(frozen=True)
@@ -304,6 +318,10 @@ def _spec(request: StartRequest) -> BatchSpec:
     check_count("--retry-attempts", request.retry_attempts)
     check_number("--retry-delay", request.retry_delay)
     check_number("--retry-backoff", request.retry_backoff, least=1.0)
+    Limit.of(request.halt)
+    check_number("--retry-max-delay", request.retry_max_delay)
+    check_number("--retry-jitter", request.retry_jitter, most=1.0)
+    check_number("--retry-budget", request.retry_budget, most=1.0)
     check_count("--max-uncommitted", request.max_uncommitted)
     cwd = Path.cwd()
     target, folder = split_target(request.func, cwd)
@@ -326,6 +344,13 @@ def _spec(request: StartRequest) -> BatchSpec:
         max_uncommitted=request.max_uncommitted,
         grace=request.grace,
         fail_empty=request.fail_empty,
+        retry_max_delay=request.retry_max_delay,
+        retry_jitter=request.retry_jitter,
+        retry_budget=request.retry_budget,
+        no_retry=request.no_retry,
+        retry_on=request.retry_on,
+        halt=request.halt,
+        breaker=not request.no_breaker,
     )
 
 

@@ -9,7 +9,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -33,11 +33,13 @@ class Console:
     Attributes:
         as_json: ``--json``.
         quiet: ``-q``.
+        arguments: of this command.
         log: where a traceback goes: the batch's log, once there is a batch; None for a file of its own.
         died_of: number of the signal that this process is to die of, once everything is in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        self.arguments = list(arguments)
         self.as_json = False
         self.quiet = False
         self.log: Path | None = None
@@ -136,7 +138,7 @@ def one_line(text: str) -> str:
 
 def run_command(group: click.Group, arguments: list[str] | None) -> int:
     """Run `group` and answer with the exit code; errors are told in one line, without a traceback."""
-    console = Console()
+    console = Console(sys.argv[1:] if arguments is None else arguments)
     try:
         code = group.main(arguments, "batchq", standalone_mode=False, obj=console)
         sys.stdout.flush()

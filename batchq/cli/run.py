@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batchq.cli.console import Console, common_options, complain, run_command
+from batchq.cli.control import cancel, check, pause, prune, rm, wait
+from batchq.cli.detach import begin_detached, detach_option, is_child, tell_ready
 from batchq.cli.show import log, report, results, status
 from batchq.config import MAX_CONCURRENCY
 
@@ -132,6 +134,42 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Items that are stored and handed out together.",
 )
+@_option("--retry-max-delay", type=float, default=60.0, show_default=True, metavar="SECONDS", help="No wait is longer.")
+@_option(
+    "--retry-jitter",
+    type=float,
+    default=0.1,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of a wait that is added at random, so that items do not all come back at once.",
+)
+@_option(
+    "--retry-budget",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the attempts that may be retries, so that an outage does not become a storm; 1 for no such limit.",
+)
+@click.option(
+    "--no-retry", multiple=True, metavar="ERROR", help="Name of an exception that is not tried again; may be repeated."
+)
+@click.option(
+    "--retry-on",
+    multiple=True,
+    metavar="ERROR",
+    help="Name of one that is, although it would not be: TypeError, say. May be repeated.",
+)
+@_option(
+    "--halt",
+    metavar="LIMIT",
+    help="Stop the batch at so many failed items (100), or at such a share of them once 50 are done (20%).",
+)
+@_option(
+    "--no-breaker",
+    is_flag=True,
+    help="Go on when the first 20 items all fail, or 50 in a row fail alike; otherwise the batch pauses then.",
+)
 @_option("--limit", type=int, metavar="N", help="Read the first N records only: --limit 10 for a trial run.")
 @_option(
     "--durability",
@@ -171,9 +209,10 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     is_flag=True,
     help='Count an empty result (null, "", [], {}) as a failure: an outage that the function swallows looks like that.',
 )
+@detach_option
 @common_options
 @click.pass_obj
-def start(console: Console, /, **options: Any) -> int:
+def start(console: Console, /, detach: bool, **options: Any) -> int:
     """Read INPUT, run the function over each record, wait, and report.
 
     INPUT is a .jsonl, .json, .csv, .tsv or .txt file, or - for standard input. Nothing is lost when this command is
@@ -189,6 +228,8 @@ def start(console: Console, /, **options: Any) -> int:
     from batchq.app.text import at_a_time
     from batchq.engine.hooks import Hooks
 
+    if detach and not _is_child(console):
+        return begin_detached(console, reads_stdin=options["input"] == "-")
     request = verbs.StartRequest(**options)
     stdin = sys.stdin.buffer if request.input == "-" else None
     with open_display(console.quiet) as display:
@@ -214,9 +255,10 @@ def start(console: Console, /, **options: Any) -> int:
     help="Another function for what is left; needed for a batch that was copied from elsewhere.",
 )
 @click.option("--setup", metavar="TARGET", help='Another setup for what is left; "" for none.')
+@detach_option
 @common_options
 @click.pass_obj
-def resume(console: Console, /, batch_id: str, **options: Any) -> int:
+def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> int:
     """Go on with a batch that was interrupted, paused or halted.
 
     What has an outcome does not run again; only items that were in flight do.
@@ -224,6 +266,18 @@ def resume(console: Console, /, batch_id: str, **options: Any) -> int:
     \b
       batchq resume batch-20261125-001
     """
+    if detach and not _is_child(console):
+        return begin_detached(console)
+    return _go_on(console, batch_id, **options)
+
+
+def _is_child(console: Console) -> bool:
+    """Whether this process was detached by another; it then has nobody to show anything to."""
+    console.quiet = console.quiet or is_child()
+    return is_child()
+
+
+def _go_on(console: Console, batch_id: str, **options: Any) -> int:
     from batchq.app import verbs
     from batchq.app.progress import open_display
     from batchq.app.status import BatchStatus, status
@@ -238,7 +292,8 @@ def resume(console: Console, /, batch_id: str, **options: Any) -> int:
             session = verbs.resume(home, batch_id, hooks, **options)
         if isinstance(session, BatchStatus):
             nothing = "there is nothing left to do" if session.state in ENDED else f"{session.holder} goes on with it"
-            console.say(f"{batch_id} is {session.state}; {nothing}")
+            tell = complain if is_child() else console.say
+            tell(f"{batch_id} is {session.state}; {nothing}")
             return 0
         now = status(home, batch_id)
         far = progress_words(now.tally, now.input_done)
@@ -247,9 +302,38 @@ def resume(console: Console, /, batch_id: str, **options: Any) -> int:
     return _finish(console, batch_id, ending)
 
 
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--error", metavar="REGEX", help="Only items whose error, written as `type: text`, contains this.")
+@click.option("--item", "items", multiple=True, metavar="ITEM", help="Only the item of this id; may be repeated.")
+@click.option("--timed-out", is_flag=True, help="Only items that have timed out.")
+@common_options
+@click.pass_obj
+def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
+    """Run failed items again, in the same batch; their earlier attempts stay in the history.
+
+    
+      batchq retry batch-20261125-001
+      batchq retry batch-20261125-001 --error "HTTP 5.." --item a4
+    """
+    from batchq.app import verbs
+    from batchq.app.words import count
+
+    if timed_out and error is not None:
+        raise click.UsageError("--timed-out and --error exclude each other")
+    chosen = verbs.retry(console.home(), batch_id, "^ItemTimeout: " if timed_out else error, items)
+    if not chosen:
+        console.say(f"{batch_id}: no failed item is to run again")
+        return 0
+    console.say(f"{batch_id}: {count(chosen, 'item')} to run again")
+    return _go_on(console, batch_id)
+
+
 def _supervise(console: Console, session: Session, opening: str) -> Ending:
     """Run the batch to its end, or until SIGINT or SIGTERM asks it to stop."""
     console.log = console.home().find(session.batch_id).log
+    if is_child():
+        tell_ready(console, session.batch_id)
 
     def stop(number: int, frame: FrameType | None) -> None:
         words = "abandoning what is in flight" if console.died_of else _stopping(session.spec.grace)
@@ -305,7 +389,7 @@ def _handlers_print_to_stderr() -> Iterator[None]:
         yield
 
 
-for _command in (start, resume, status, results, report, log):
+for _command in (start, pause, resume, cancel, retry, status, wait, results, report, log, check, rm, prune):
     cli.add_command(_command)
 
 

@@ -1,6 +1,7 @@
 """What each worker is at, in memory that outlives it: a file that supervisor and workers map.
 
-    [stop of all, …] then per place [pid | worker | stop | starving | leaving | spare | seq of slot 0, 1, …]
+    [stop of all | … | hold until | halt asked by] then per place
+    [pid | worker | stop | starving | leaving | beat | current | spare | seq of slot 0, 1, …]
 
 When a worker dies, its place still says which items it had begun: those are the suspects, and nobody else.  It is a
 file in the batch's folder, and not anonymous memory, so that the next supervisor can read it when this one has died
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,8 +20,8 @@ from typing import Final
 _CELL: Final = 8
 _HEADER: Final = 8
 _PLACE: Final = 8
-_STOP_ALL, _PLACES, _SLOTS = 0, 1, 2
-_PID, _WORKER, _STOP, _STARVING, _LEAVING = range(5)
+_STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY = range(5)
+_PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT = range(7)
 
 
 class Board:
@@ -57,6 +59,11 @@ class Board:
         """Ask every worker to begin nothing more, and to leave."""
         self._cells[_STOP_ALL] = 1
 
+    @property
+    def halt_asked_by(self) -> int:
+        """The item whose handler has asked to stop the batch; 0 where none has."""
+        return int(self._cells[_HALT_BY])
+
     def go_on(self) -> None:
         """Take `stop_all` back: new workers may come."""
         self._cells[_STOP_ALL] = 0
@@ -93,6 +100,7 @@ class Place:
     def enter(self) -> None:
         """The calling process is the worker of this place."""
         self._cells[_PID] = os.getpid()
+        self.tick()
 
     @property
     def worker(self) -> int:
@@ -118,6 +126,22 @@ class Place:
         """Ask this worker to begin nothing more, and to leave."""
         self._cells[_STOP] = 1
 
+    def ask_to_halt(self, seq: int) -> None:
+        """The handler of item `seq` asks to stop the whole batch."""
+        self._header[_HALT_BY] = seq
+
+    def hold(self, seconds: float) -> None:
+        """Let no worker begin an item for so long: the server that they call is overloaded."""
+        until = time.monotonic_ns() + int(seconds * 1e9)
+        # Two workers may write at once; either of their values does.
+        self._header[_HOLD_UNTIL] = max(self._header[_HOLD_UNTIL], until)
+
+    @property
+    def held(self) -> bool:
+        """Whether no item may begin just now."""
+        until: int = self._header[_HOLD_UNTIL]
+        return until != 0 and time.monotonic_ns() < until
+
     @property
     def starving(self) -> bool:
         """Whether the worker has free slots and found nothing to claim."""
@@ -131,6 +155,24 @@ class Place:
     def others_starve(self) -> bool:
         """Whether another worker is starving."""
         return any(cell[0] for cell in self._others)
+
+    @property
+    def beat(self) -> int:
+        """A number that changes while the worker's event loop turns; 0 before it does."""
+        return int(self._cells[_BEAT])
+
+    def tick(self) -> None:
+        """The event loop turns."""
+        self._cells[_BEAT] += 1
+
+    @property
+    def current(self) -> int:
+        """The item that has kept the event loop since it stands still; 0 where that is not known."""
+        return int(self._cells[_CURRENT])
+
+    @current.setter
+    def current(self, seq: int) -> None:
+        self._cells[_CURRENT] = seq
 
     @property
     def leaving(self) -> bool:

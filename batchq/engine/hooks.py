@@ -30,9 +30,11 @@ class Ending:
         reason: why it is not completed, for people.
         stopped: it was asked to stop; the batch is interrupted and `resume` goes on.
         exit_code: of a batch that was halted.
+        patient: what was in flight had all the time that it took.
     """
 
     state: str
     reason: str | None = None
     stopped: bool = False
     exit_code: int = 3
+    patient: bool = False

@@ -39,6 +39,12 @@ class Sink(Protocol):
     def broken(self, error: BaseException) -> None:
         """A slot has ended by a fault of batchq; none of what it held has an outcome."""
 
+    def overloaded(self, item: Item, seconds: float) -> None:
+        """The server that items call is overloaded: nobody should begin one for so long."""
+
+    def halt(self, item: Item) -> None:
+        """The handler of `item` asks to stop the whole batch."""
+
     def stuck(self, item: Item) -> bool:
         """A thread is still busy with an item that has timed out: whether its slot goes on with another thread."""
 

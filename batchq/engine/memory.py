@@ -17,6 +17,7 @@ from typing import Any, Final
 from batchq.engine.failures import describe
 from batchq.engine.job import Job
 from batchq.engine.runner import Runner
+from batchq.errors import Halt
 from batchq.inputs.values import item_id_of
 from batchq.model import FailedAttempt, Item, Outcome
 
@@ -77,6 +78,8 @@ class MemoryBatch:
         self.all_drawn = False
         """Whether there are no more."""
         self._done = 0
+        self._held_until = 0.0
+        self._halted_by = 0
         self._wanted = 0
         self._drawing = False
         self._wants: asyncio.Event | None = None
@@ -118,6 +121,8 @@ class MemoryBatch:
     @property
     def full(self) -> bool:
         """Whether nothing may begin."""
+        if self._held_until and time.monotonic() < self._held_until:
+            return True
         return self._is_full is not None and self._is_full()
 
     def outcome(self, item: Item, outcome: Outcome) -> None:
@@ -127,6 +132,8 @@ class MemoryBatch:
             self._keep(item, outcome)
         except BaseException as error:
             self._end(error)
+        if item.seq == self._halted_by and outcome.failure is not None:
+            self._end(Halt(outcome.failure.error))
         if self.all_drawn and self._done == self.drawn:
             self._end()
 
@@ -145,9 +152,20 @@ class MemoryBatch:
         """End: a slot was ended by a fault of batchq, or by Ctrl-C."""
         self._end(error)
 
+    def overloaded(self, item: Item, seconds: float) -> None:
+        """Hold everything back for so long."""
+        log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+        # A little later than that: a timer may come early by the clock's grain.
+        self._loop.call_later(seconds + 0.001, self._runner.room)
+
+    def halt(self, item: Item) -> None:
+        """Begin nothing more; what is in flight finishes."""
+        self._halted_by = item.seq
+
     def stuck(self, item: Item) -> bool:
-        """Write off a thread that is busy with an item that has timed out; nothing can end it."""
-        log.warning("item %s still runs after its timeout; its thread is left to itself", item.item_id)
+        """Write off the thread or task that is busy with an item that has timed out; nothing can end it."""
+        log.warning("item %s still runs after its timeout; it is left to itself", item.item_id)
         return True
 
     # Drawing -------------------------------------------------------------------------------------------------

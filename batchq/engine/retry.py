@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,12 +19,15 @@ from tenacity.wait import wait_base, wait_exponential, wait_none
 
 from batchq.config import RetryConfig
 from batchq.engine.failures import describe
+from batchq.engine.http_errors import LONGEST_WAIT, cannot_get_better, retry_after_of
 from batchq.engine.threads import SlotThread
-from batchq.errors import Permanent, RetriesExhausted, UnserializableResult
+from batchq.errors import Halt, Permanent, RetriesExhausted, RetryAfter, UnserializableResult
 from batchq.handlers import is_coroutine_function
 
 PROGRAMMING_ERRORS: Final = (TypeError, NameError, AttributeError, ImportError, SyntaxError)
 """A handler that is written wrong does not get better by running it again."""
+BUDGET_LEAST: Final = 10
+"""Retries that no budget forbids."""
 
 
 class RetryHandler:
@@ -32,7 +35,8 @@ class RetryHandler:
 
     The delay before attempt n + 1 is ``initial_delay * backoff_factor ** (n - 1)``, at most ``max_delay``: 1, 2, 4 …
     seconds with the defaults.  Not tried again: `Permanent`, programming errors (TypeError, NameError,
-    AttributeError, ImportError, SyntaxError) and cancellation.
+    AttributeError, ImportError, SyntaxError), HTTP answers that cannot get better, and cancellation.  `RetryAfter` and
+    a ``Retry-After`` header set the delay.
 
     Args:
         config: attempts and delays (seconds); defaults to three attempts after 1 and 2 seconds.
@@ -46,6 +50,7 @@ class RetryHandler:
     def __init__(self, config: RetryConfig | None = None, draw: Callable[[], float] = random.random) -> None:
         self.config = config or RetryConfig()
         self._draw = draw
+        self._attempts = self._retries = 0
         self._made_of: RetryConfig | None = None
 
     async def execute_with_retry(
@@ -87,6 +92,7 @@ class RetryHandler:
 
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
         """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None to give up."""
+        self._attempts += 1
         retrying = self._strategies()
         state = _state(retrying, attempt)
         state.set_exception((type(error), error, None))
@@ -94,8 +100,20 @@ class RetryHandler:
             answer = retrying.iter(state)
         except (RetryError, type(error)):
             return None
-        delay = float(answer) if isinstance(answer, DoSleep) else 0.0
+        if not self._within_budget():
+            return None
+        self._retries += 1
+        asked = wait_asked_by(error)
+        delay = (float(answer) if isinstance(answer, DoSleep) else 0.0) if asked is None else asked
         return delay + delay * self.config.jitter * self._draw()
+
+    def succeeded(self) -> None:
+        """An attempt succeeded: it counts for the budget."""
+        self._attempts += 1
+
+    def _within_budget(self) -> bool:
+        # A few are always allowed: the first failure of a batch would otherwise be over any budget.
+        return self._retries < BUDGET_LEAST or self._retries < self.config.budget * self._attempts
 
     def _calculate_delay(self, attempt: int) -> float:
         """Seconds before attempt ``attempt + 1``, without jitter: initial_delay * backoff_factor ** (attempt - 1)."""
@@ -115,7 +133,7 @@ class RetryHandler:
             self._retrying = Retrying(
                 stop=stop_after_attempt(config.max_attempts),
                 wait=self._wait,
-                retry=retry_if_exception(is_transient),
+                retry=retry_if_exception(lambda error: is_transient(error, config.no_retry, config.retry_on)),
             )
             self._retrying.begin()
             self._made_of = replace(config)
@@ -147,14 +165,42 @@ async def retry_on_exception(
     return result
 
 
-def is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException, no_retry: Sequence[str] = (), retry_on: Sequence[str] = ()) -> bool:
     """Whether trying again can help.
 
     Cancellation, SystemExit and KeyboardInterrupt are no `Exception`: retrying them would swallow them.
+
+    Args:
+        error: what an attempt raised.
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are; a name that stands in both is not.
+
+    Example:
+        >>> is_transient(ConnectionError()), is_transient(TypeError())
+        (True, False)
+        >>> is_transient(TypeError(), retry_on=["TypeError"]), is_transient(KeyError(), no_retry=["LookupError"])
+        (True, False)
     """
-    return isinstance(error, Exception) and not isinstance(
-        error, (Permanent, UnserializableResult, *PROGRAMMING_ERRORS)
-    )
+    if not isinstance(error, Exception) or isinstance(error, (Permanent, Halt, UnserializableResult)):
+        return False
+    names = names_of(type(error))
+    if not names.isdisjoint(no_retry):
+        return False
+    if not names.isdisjoint(retry_on) or isinstance(error, RetryAfter):
+        return True
+    return not isinstance(error, PROGRAMMING_ERRORS) and not cannot_get_better(error)
+
+
+def names_of(kind: type[BaseException]) -> set[str]:
+    """The names by which a user may call an exception: its own and its bases', with and without their modules."""
+    return {name for base in kind.__mro__ for name in (base.__name__, f"{base.__module__}.{base.__qualname__}")}
+
+
+def wait_asked_by(error: BaseException) -> float | None:
+    """Seconds that the handler or the server asks to wait; None where neither does."""
+    if isinstance(error, RetryAfter):
+        return min(max(error.seconds, 0.0), LONGEST_WAIT)
+    return retry_after_of(error)
 
 
 async def _call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -12,20 +12,22 @@ for its next attempt holds no slot.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import inspect
 import time
 from collections import deque
 from collections.abc import Iterable, MutableSequence
 from typing import Any, Final
 
+from batchq.engine.ahead import Ahead
+from batchq.engine.backoff import Backoff
 from batchq.engine.blocking import BlockingProbe
 from batchq.engine.cancellation import forget_cancellation, is_cancelled
 from batchq.engine.failures import describe
+from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
 from batchq.engine.slot import Slot
 from batchq.engine.threads import SlotThread, in_thread, item_of_thread, run_coroutine
-from batchq.errors import ItemTimeout
+from batchq.errors import Halt, ItemTimeout
 from batchq.handlers import Handler
 from batchq.model import FailedAttempt, Item, Outcome
 
@@ -35,8 +37,8 @@ TURN_SECONDS: Final = 0.005
 """A handler that never waits would keep the loop for ever; after so long the others have a turn."""
 BLOCKED_SECONDS: Final = 0.02
 """A tick that comes later than this found the loop blocked."""
-AHEAD_SECONDS: Final = 0.1
-"""Items are fetched ahead for so long at the measured rate."""
+SWALLOW_SECONDS: Final = 1.0
+"""A handler that goes on for so long after it was cancelled has swallowed that; nothing but its process ends it."""
 WAITING_PER_SLOT: Final = 10
 WAITING_LEAST: Final = 1000
 """With more items waiting for their next attempt than both allow, nothing new is asked for."""
@@ -60,22 +62,19 @@ class Runner:
 
     def __init__(self, job: Job, slots: int, sink: Sink, seen: MutableSequence[int] | memoryview | None = None) -> None:
         self.job = job
-        self.waiting = 0
         self.backlog: deque[Item] = deque()
         self.stopping = False
         self._sink = sink
         self._slots = [Slot(index) for index in range(slots)]
         self._seen: Any = seen if seen is not None else [0] * slots
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._retries: list[tuple[float, int, Item]] = []
-        self._retry_timer: asyncio.TimerHandle | None = None
+        self._backoff = Backoff(self._retry)
         self._abandoned = False
         self._probe = BlockingProbe(job.handler)
+        self._budgeted = job.retry.config.budget < 1
         self._lost = 0.0
         self._turned = 0.0
-        self._begun = 0
-        self._rate = 0.0
-        self._low_water = 0
+        self._ahead = Ahead()
         self._asked = False
         self._ticker: asyncio.TimerHandle | None = None
         self._next_tick = 0.0
@@ -84,12 +83,15 @@ class Runner:
         """Start the slots, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         for slot in self._slots:
-            slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
-            slot.task.add_done_callback(self._slot_ended)
+            self._open(slot)
         timeout = self.job.timeout
         self._interval = min(TICK_SECONDS, max(timeout / 10, 0.01)) if timeout else TICK_SECONDS
         self._next_tick = time.monotonic() + self._interval
         self._ticker = self._loop.call_later(self._interval, self._tick)
+
+    def _open(self, slot: Slot) -> None:
+        slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
+        slot.task.add_done_callback(self._slot_ended)
 
     def offer(self, items: Iterable[Item]) -> None:
         """Take items to run; those with a wait left run after it."""
@@ -114,6 +116,11 @@ class Runner:
         self._wake(len(self._idle))
 
     @property
+    def waiting(self) -> int:
+        """Items that wait for their next attempt."""
+        return len(self._backoff)
+
+    @property
     def idle_slots(self) -> int:
         """Slots that wait for an item."""
         return len(self._idle)
@@ -127,6 +134,11 @@ class Runner:
     def busy_threads(self) -> list[Item]:
         """The items of sync handlers that run, which nothing can interrupt."""
         return [slot.item for slot in self._slots if slot.in_thread and slot.item]
+
+    def current(self) -> Item | None:
+        """From any thread: the item whose handler has the event loop just now; None where it cannot be told."""
+        task = asyncio.current_task(self._loop)
+        return next((slot.item for slot in self._slots if slot.task is task and slot.started), None)
 
     def item_here(self) -> Item | None:
         """The item on whose behalf the calling task or thread runs, for log lines."""
@@ -149,13 +161,17 @@ class Runner:
                 slot.task.cancel()
 
     async def drained(self, seconds: float | None = None) -> bool:
-        """Stop, and wait until nothing is in flight (but in threads that are stuck); whether that came in time."""
+        """Stop, and wait until nothing is in flight, but what is stuck for good; whether that came in time."""
         self.stop()
-        tasks = [slot.task for slot in self._slots if slot.task]
-        _, left = await asyncio.wait(tasks, timeout=seconds)
-        for timer in (self._ticker, self._retry_timer):
-            if timer:
-                timer.cancel()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while left := [slot.task for slot in self._slots if slot.is_open and slot.task]:
+            if deadline is not None and time.monotonic() >= deadline:
+                break
+            # Not for longer at a time: what hangs in the face of its cancellation is given up meanwhile.
+            await asyncio.wait(left, timeout=TICK_SECONDS)
+        if self._ticker:
+            self._ticker.cancel()
+        self._backoff.close()
         for slot in self._slots:
             if slot.thread:
                 slot.thread.end()
@@ -183,13 +199,13 @@ class Runner:
                 await self._wait_for_work()
                 continue
             item = backlog.popleft()
-            if len(backlog) < self._low_water and not self._asked:
+            if len(backlog) < self._ahead.low_water and not self._asked:
                 self._ask()
             await self._attempt(slot, item)
             if is_cancelled(slot.task):
                 await forget_cancellation(slot.task)
-            if slot.in_thread:
-                return  # Its thread is stuck: the slot is lost to it.
+            if slot.in_thread or slot.given_up:
+                return  # What ran here is stuck: the slot is lost to it.
             if time.monotonic() - self._turned > TURN_SECONDS:
                 await asyncio.sleep(0)
                 self._turned = time.monotonic()
@@ -216,7 +232,7 @@ class Runner:
     def _ask(self) -> None:
         if self.stopping or self.waiting > max(WAITING_PER_SLOT * len(self._slots), WAITING_LEAST):
             return
-        want = max(len(self._idle), int(self._rate * AHEAD_SECONDS)) - len(self.backlog)
+        want = self._ahead.wanted(len(self._idle), len(self.backlog))
         if want > 0:
             self._asked = True
             self._sink.low(want)
@@ -227,7 +243,7 @@ class Runner:
         slot.item = item
         slot.expired = False
         self._seen[slot.index] = item.seq
-        self._begun += 1
+        self._ahead.begun()
         started = time.monotonic()
         try:
             # Made anew for each attempt: what a failed one did to its copy is gone with it.
@@ -242,18 +258,24 @@ class Runner:
                 result = await self._call(slot, handler, payload)
             slot.started = 0.0
             took = time.monotonic() - started
+            if slot.given_up:
+                return
             if slot.expired:
                 raise ItemTimeout(job.timeout or 0.0)
             kept = job.store(result)
         except BaseException as error:
             took = time.monotonic() - started
             slot.started = 0.0
+            if slot.given_up:
+                return  # It is recorded as timed out.
             if self._abandoned or (isinstance(error, job.let_through) and not _is_raised_by_handler(error, slot)):
                 raise
             self._failed(slot, item, error, took)
         else:
             microseconds = item.spent_us + int(took * 1e6)
             now_ms = int(time.time() * 1000)
+            if self._budgeted:
+                job.retry.succeeded()
             self._sink.outcome(
                 item,
                 Outcome(item.seq, item.run, item.attempts + 1, microseconds, now_ms, job.worker, kept, None),
@@ -291,9 +313,13 @@ class Runner:
         stuck = False
         if slot.expired:
             error = ItemTimeout(job.timeout or 0.0)
-            stuck = slot.in_thread and not self._write_off(slot, item)
+            stuck = (slot.in_thread or slot.given_up) and not self._write_off(slot, item)
         number = item.attempts + 1
         delay = job.retry.delay_after(error, number)
+        if is_overload(error):
+            self._sink.overloaded(item, delay or 0.0)
+        elif isinstance(error, Halt):
+            self._sink.halt(item)
         microseconds = int(took * 1e6)
         now_ms = int(time.time() * 1000)
         failure = describe(error, job.tracebacks)
@@ -319,40 +345,27 @@ class Runner:
             self._wait_for_retry(item._replace(attempts=number, spent_us=spent), delay)
 
     def _write_off(self, slot: Slot, item: Item) -> bool:
-        """Whether the slot, whose thread is stuck, goes on with another one."""
+        """Whether the slot, whose thread or task is stuck, goes on with another one."""
         goes_on = self._sink.stuck(item)
-        if goes_on and slot.thread:
+        if goes_on and slot.given_up:
+            self._slots[slot.index] = fresh = Slot(slot.index)
+            self._open(fresh)
+        elif goes_on and slot.thread:
             slot.thread.end()
             slot.thread = None
             slot.in_thread = False
         return goes_on
 
     def _wait_for_retry(self, item: Item, delay: float) -> None:
-        if delay <= 0:
-            self.backlog.append(item)
-            self._wake(1)
+        if delay > 0:
+            self._backoff.put(item, delay)
             return
-        self.waiting += 1
-        heapq.heappush(self._retries, (time.monotonic() + delay, item.seq, item))
-        self._set_retry_timer()
+        self.backlog.append(item)
+        self._wake(1)
 
-    def _set_retry_timer(self) -> None:
-        if self._retry_timer:
-            self._retry_timer.cancel()
-        self._retry_timer = None
-        if self._retries:
-            pause = max(0.0, self._retries[0][0] - time.monotonic())
-            self._retry_timer = self._loop.call_later(pause, self._retry_due)
-
-    def _retry_due(self) -> None:
-        now = time.monotonic()
-        due: list[Item] = []
-        while self._retries and self._retries[0][0] <= now:
-            due.append(heapq.heappop(self._retries)[2])
+    def _retry(self, due: list[Item]) -> None:
         self.backlog.extendleft(reversed(due))
-        self.waiting -= len(due)
         self._wake(len(due))
-        self._set_retry_timer()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -364,10 +377,7 @@ class Runner:
                 # An item that began after the loop was blocked lost nothing by what was before.
                 slot.lost += max(0.0, slot.started - self._next_tick)
             self._probe.again()
-        elapsed = self._interval + late
-        self._rate = 0.5 * self._rate + 0.5 * self._begun / elapsed
-        self._begun = 0
-        self._low_water = int(self._rate * AHEAD_SECONDS / 2)
+        self._ahead.measure(self._interval + late)
         # After a blocked stretch the answers that came meanwhile are read first: no deadline in that turn.
         if self.job.timeout and not blocked:
             self._expire(now, self.job.timeout)
@@ -380,10 +390,16 @@ class Runner:
     def _expire(self, now: float, timeout: float) -> None:
         for slot in self._slots:
             started = slot.started
-            if started and not slot.expired and now - started - (self._lost - slot.lost) > timeout:
+            if not started:
+                continue
+            if slot.expired:
+                if now - slot.expired_at > SWALLOW_SECONDS and not slot.in_thread and slot.item:
+                    slot.given_up = True
+                    self._failed(slot, slot.item, ItemTimeout(timeout), now - started)
+            elif now - started - (self._lost - slot.lost) > timeout and slot.task:
                 slot.expired = True
-                if slot.task:
-                    slot.task.cancel()
+                slot.expired_at = now
+                slot.task.cancel()
 
 
 def _is_raised_by_handler(error: BaseException, slot: Slot) -> bool:

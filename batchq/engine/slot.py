@@ -18,6 +18,8 @@ class Slot:
         started: monotonic time at which the handler was called; 0 while none runs.
         lost: the runner's lost time at that moment.
         expired: the ticker has ended this attempt.
+        expired_at: monotonic time at which it did.
+        given_up: what runs here has swallowed its cancellation, and is recorded as timed out.
         in_thread: the slot's thread is busy.
     """
 
@@ -26,6 +28,13 @@ class Slot:
     started: float = 0.0
     lost: float = 0.0
     expired: bool = False
+    expired_at: float = 0.0
+    given_up: bool = False
     in_thread: bool = False
     task: asyncio.Task[None] | None = None
     thread: SlotThread | None = field(default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its task will end by itself."""
+        return self.task is not None and not self.task.done() and not self.given_up

@@ -14,26 +14,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final
 
-from batchq.engine.board import Board
+from batchq.engine.crew import LEAVE_SECONDS, Crew
 from batchq.engine.fill import Fill
+from batchq.engine.halting import StopRules
 from batchq.engine.handover import Handover
 from batchq.engine.hooks import Ending, Hooks
-from batchq.engine.limits import shares
-from batchq.engine.local import Engine, LocalEngine, WorkerHandle
+from batchq.engine.local import Engine, LocalEngine
 from batchq.engine.logs import log_handler
-from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quarantine_lanes
 from batchq.engine.recovery import recover
-from batchq.engine.worker import LEFT_FAILED, WorkerSpec
 from batchq.errors import StorageFailed, UsageError
 from batchq.inputs import Reader
 from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
-from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.connection import DatabaseError
 from batchq.store.home import BatchFolder
 
@@ -44,22 +39,8 @@ NOTE_SECONDS: Final = 1.0
 CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
 """A log of this size is copied into the file: large enough that pages are copied once for many commits."""
 CHECKPOINT_SECONDS: Final = 30.0
-START_FAILURES: Final = 3
-"""Workers in a row that die before they have begun anything: the fault is not an item's."""
-LEAVE_SECONDS: Final = 5.0
-WORKERS_PER_EPOCH: Final = 100_000
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Place:
-    """A worker's place: a share of the slots, and whoever fills it now."""
-
-    index: int
-    slots: int
-    worker: WorkerHandle | None = None
-    failures: int = 0
 
 
 class Supervisor:
@@ -91,9 +72,8 @@ class Supervisor:
         self._input_ended = input_ended
         self._wake = threading.Event()
         self._stops = 0
-        self._workers_started = 0
         self._fill: Fill | None = None
-        self._halted: tuple[str, int] | None = None
+        self._halted: Ending | None = None
         self._refused: str | None = None
 
     def stop(self) -> None:
@@ -148,12 +128,10 @@ class Supervisor:
         self._began = time.monotonic()
         self._store.move("supervise")
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
-        self._quarantining = True
-        self._next_lane = max([LANE_ALONE, *self._store.queue.quarantined()]) + 1
-        recover(self._folder, self._store, self._judge, self._hooks.note)
-        places = shares(self._spec.concurrency, self._spec.workers)
-        self._places = [_Place(index, slots) for index, slots in enumerate(places)]
-        self._board = Board(self._folder.board, len(places), max(places))
+        self._crew = Crew(self._folder, self._store, row, self._epoch, self._engine, self._wake)
+        recover(self._folder, self._store, self._crew.judge, self._hooks.note)
+        self._crew.open()
+        self._rules = StopRules(self._store, self._spec)
         if self._input_ended and not row.input_done:
             self._store.end_input()
         else:
@@ -179,13 +157,13 @@ class Supervisor:
             now = time.monotonic()
             self._bury_the_dead()
             self._look_at_input()
-            progress = self._store.progress()
+            progress = self._apply_rules(self._store.progress())
             self._hooks.progress(progress)
             ending = self._ending(progress)
             if ending is not None:
                 return ending
             if progress.state in ACTIVE:
-                self._start_workers(progress)
+                self._crew.staff(progress)
             if now - noted >= NOTE_SECONDS:
                 noted = now
                 self._store.note_session(self._epoch, now - self._began)
@@ -193,14 +171,31 @@ class Supervisor:
                 checked = now
                 self._store.checkpoint()
 
+    def _bury_the_dead(self) -> None:
+        self._crew.bury_the_dead()
+        self._crew.end_the_hung()
+        self._halted = self._halted or self._crew.fault
+
+    def _apply_rules(self, progress: Progress) -> Progress:
+        """Halt or pause the batch where too much fails."""
+        nothing_left = progress.input_done and progress.tally.done == progress.tally.items
+        if self._halted or nothing_left or progress.state not in ACTIVE:
+            return progress
+        reason = self._rules.halt_reason(progress.tally, self._crew.board.halt_asked_by)
+        if reason is not None:
+            self._halted = Ending(HALTED, reason, patient=True)
+        elif (reason := self._rules.pause_reason(progress.tally)) is not None:
+            self._store.move("pause", reason)
+            return self._store.progress()
+        return progress
+
     def _ending(self, progress: Progress) -> Ending | None:
         """Whether it is time to leave: the batch has ended, was halted or paused, or this process was told to stop."""
         tally = progress.tally
         if self._halted:
-            reason, exit_code = self._halted
-            self._drain()
-            self._store.move("halt", reason)
-            return Ending(HALTED, reason, exit_code=exit_code)
+            self._drain(patient=self._halted.patient)
+            self._store.move("halt", self._halted.reason)
+            return self._halted
         if self._stops:
             self._drain()
             return self._completed() or Ending(progress.state, stopped=True)
@@ -228,8 +223,8 @@ class Supervisor:
         if self._stops:
             return Ending(self._store.progress().state, stopped=True)
         if (state := self._store.move("drained")) is not None:
-            return Ending(state)
-        self._board.go_on()
+            return Ending(state, self._store.progress().reason)
+        self._crew.board.go_on()
         self._row = self._store.row()
         self._start_fill(self._row, None)
         return None
@@ -256,119 +251,16 @@ class Supervisor:
         elif fill.error is not None:
             raise fill.error
 
-    def _start_workers(self, progress: Progress) -> None:
-        """Fill vacant places: with quarantine first, then as many workers as there is work for."""
-        lanes = self._store.queue.quarantined() if self._quarantining else {}
-        self._release_quarantine(lanes)
-        pending = progress.tally.items - progress.tally.done
-        for place in self._places:
-            if place.worker is not None:
-                continue
-            lane = self._lane_to_run(lanes)
-            if lane is not None:
-                self._start(place, lane)
-                continue
-            busy = sum(p.slots for p in self._places if p.worker and p.worker.spec.lane == LANE_ALL)
-            if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
-                self._start(place, LANE_ALL)
-
-    def _start(self, place: _Place, lane: int) -> None:
-        self._workers_started += 1
-        row = self._row
-        number = self._epoch * WORKERS_PER_EPOCH + self._workers_started
-        slots = 1 if lane == LANE_ALONE else place.slots
-        spec = WorkerSpec(
-            self._folder.path,
-            row.batch_id,
-            row.uuid,
-            self._spec,
-            self._epoch,
-            number,
-            place.index,
-            slots,
-            len(self._places),
-            lane,
-        )
-        self._board.place(place.index).clear(number)
-        place.worker = self._engine.start(spec, self._wake.set)
-
-    def _bury_the_dead(self) -> None:
-        for place in self._places:
-            worker = place.worker
-            if worker is None or not worker.is_done():
-                continue
-            place.worker = None
-            report = worker.report()
-            if not worker.join(LEAVE_SECONDS):
-                worker.kill()
-            if report is None and not self._board.place(place.index).leaving:
-                self._crashed(place, worker)
-                continue
-            if report is not None and report.left == LEFT_FAILED:
-                self._halted = self._halted or (report.reason, report.exit_code)
-            # A claim may have reached it when it had already put everything back.
-            self._store.take_over(worker.spec.claimant)
-
-    def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
-        """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
-        how = worker.how_it_died()
-        here = self._board.place(place.index)
-        begun = self._store.without_outcome(here.begun)
-        log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
-        verdict = Verdict()
-        if not by_us:
-            verdict = self._judge(begun, worker.spec.lane, how)
-            place.failures = 0 if here.entered else place.failures + 1
-            if place.failures >= START_FAILURES:
-                reason = f"workers die before they begin anything ({how}); see `batchq log {self._row.batch_id}`"
-                self._halted = self._halted or (reason, 3)
-        self._store.take_over(worker.spec.claimant, begun, verdict.lanes, verdict.killers, verdict.failed)
-        self._folder.worker_lock(worker.spec.claimant).remove()
-
-    def _judge(self, begun: Sequence[int], lane: int, how: str) -> Verdict:
-        """What follows for what a dead worker had begun; only a death while alone counts against an item."""
-        self._quarantining = True
-        if lane == LANE_ALONE:
-            return judge_alone(begun, self._store.deaths(begun), how, self._spec.crash_attempts)
-        lanes, self._next_lane = quarantine_lanes(begun, lane, self._next_lane)
-        return Verdict(lanes)
-
-    def _lane_to_run(self, lanes: dict[int, int]) -> int | None:
-        return lane_to_run(lanes, [place.worker.spec.lane for place in self._places if place.worker])
-
-    def _release_quarantine(self, lanes: dict[int, int]) -> None:
-        """Send quarantine processes home that have nothing left, and idle workers in whose place one could run."""
-        if not self._quarantining:
-            return
-        vacant = any(place.worker is None for place in self._places)
-        open_lanes = bool(lanes)
-        for place in self._places:
-            if place.worker is None:
-                continue
-            here = self._board.place(place.index)
-            lane = place.worker.spec.lane
-            open_lanes = open_lanes or lane != LANE_ALL
-            if not here.starving:
-                continue
-            useless = (
-                lane != LANE_ALL and lane not in lanes and not self._store.queue.claims_of(place.worker.spec.claimant)
-            )
-            needed_elsewhere = lane == LANE_ALL and not vacant and self._lane_to_run(lanes) is not None
-            if useless or needed_elsewhere:
-                here.ask_to_stop()
-                vacant = True
-        self._quarantining = open_lanes
-
     def _drain(self, patient: bool = False) -> None:
         """Let what is in flight finish within the grace time, or `patient`: for as long as it takes.
 
         A request to stop ends the patience, a second one the grace time.
         """
-        self._board.stop_all()
+        self._crew.board.stop_all()
         if self._fill is not None:
             self._fill.stop(LEAVE_SECONDS)
         deadline = time.monotonic() + self._spec.grace
-        while any(place.worker for place in self._places):
+        while self._crew.at_work:
             self._bury_the_dead()
             if patient and not self._stops:
                 deadline = time.monotonic() + self._spec.grace
@@ -377,22 +269,12 @@ class Supervisor:
                 break
             self._wake.wait(TICK_SECONDS / 4)
             self._wake.clear()
-        for place in self._places:
-            if place.worker is not None:
-                place.worker.kill()
-                place.worker.join(LEAVE_SECONDS)
-                self._crashed(place, place.worker, by_us=True)
-                place.worker = None
+        self._crew.dismiss()
         self._look_at_input()
 
     def _leave(self) -> None:
         """Send the workers home and close the books."""
-        self._board.stop_all()
-        self._engine.close()
-        for place in self._places:
-            if place.worker is not None and not place.worker.join(LEAVE_SECONDS):
-                place.worker.kill()
-                place.worker.join(LEAVE_SECONDS)
+        self._crew.send_home()
         self._store.note_session(self._epoch, time.monotonic() - self._began)
         self._store.checkpoint()
         self._hooks.progress(self._store.progress())

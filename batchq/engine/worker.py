@@ -35,12 +35,14 @@ from batchq.errors import BatchqError
 from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
 from batchq.model import BatchSpec, FailedAttempt, Item, Outcome
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
-from batchq.store.home import BatchFolder
+from batchq.store.home import BatchFolder, FileLock
 from batchq.store.reading import BatchReader
 from batchq.store.recorder import Recorder, RecorderSettings
 
 ORPHAN_SECONDS: Final = 5.0
 """What is in flight has so long to finish after the supervisor has died."""
+WATCH_SECONDS: Final = 0.2
+"""Between two looks at the beat: longer than a tick of the slots."""
 GIVE_BACK_SECONDS: Final = 0.2
 """Items that were not begun for so long go to a worker that has nothing."""
 SWITCH_SECONDS: Final = 0.0005
@@ -128,7 +130,7 @@ def work(spec: WorkerSpec) -> WorkerReport:
     if not lock.acquire():
         return WorkerReport(LEFT_FAILED, f"another process holds {lock.path}", 70)
     board = Board(folder.board)
-    worker = Worker(spec, folder, board, _inherited[0])
+    worker = Worker(spec, folder, board, _inherited[0], lock)
     try:
         report = asyncio.run(worker.run())
     except BatchqError as error:
@@ -136,13 +138,7 @@ def work(spec: WorkerSpec) -> WorkerReport:
     except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
         log.exception("the worker failed")
         report = WorkerReport.of_fault(error)
-    board.place(spec.place).leave()
-    lock.remove()
-    if worker.orphaned or report.left == LEFT_STUCK:
-        # Nobody is there to report to; or a thread is busy with an item that has timed out, and nothing but the
-        # end of the process ends it.
-        logging.shutdown()
-        os._exit(0)
+    worker.depart()
     return report
 
 
@@ -154,11 +150,13 @@ class Worker:
         folder: the batch's folder.
         board: the board of this supervisor.
         parent: closes when the supervisor dies.
+        lock: this worker's, which it holds.
     """
 
-    def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Pipe) -> None:
+    def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Pipe, lock: FileLock) -> None:
         self._spec = spec
         self._folder = folder
+        self._lock = lock
         self._place = board.place(spec.place)
         self._parent = parent
         self.orphaned = False
@@ -184,8 +182,8 @@ class Worker:
 
     @property
     def full(self) -> bool:
-        """Whether too much is uncommitted to begin anything."""
-        return self._recorder.full
+        """Whether nothing may begin: too much is uncommitted, or the server that items call is overloaded."""
+        return self._recorder.full or self._place.held
 
     async def run(self) -> WorkerReport:
         """Run until there is nothing left to do; everything is committed, and the rest put back, afterwards."""
@@ -213,6 +211,7 @@ class Worker:
             self._recorder.start()
             self._place.enter()
             self._runner.start()
+            threading.Thread(target=self._watch_loop, name="batchq-beat", daemon=True).start()
             await self._leave.wait()
             self._recorder.stop_wanting()
             await self._runner.drained()
@@ -220,7 +219,18 @@ class Worker:
                 self._recorder.put_back(message_id, sorted(seqs))
             self._recorder.close()
             await asyncio.to_thread(self._recorder.join)
+        if self.orphaned or self._report.left == LEFT_STUCK:
+            # Nobody is there to report to; or something that has timed out goes on, and nothing but the end of the
+            # process ends it.
+            self.depart()
+            logging.shutdown()
+            os._exit(0)
         return self._report
+
+    def depart(self) -> None:
+        """Everything is committed: whatever the process does from here on is no crash."""
+        self._place.leave()
+        self._lock.remove()
 
     def _load_handler(self) -> Handler:
         spec = self._spec.spec
@@ -256,9 +266,12 @@ class Worker:
 
     def tick(self) -> None:
         """Look at the board."""
+        self._place.tick()
         if self._place.stop:
             self._leave.set()
         runner = self._runner
+        if runner.backlog and runner.idle_slots and not self.full:
+            runner.room()
         self._place.starving = bool(runner.idle_slots and not runner.backlog and not runner.stopping)
         if runner.backlog and self._spec.lane == LANE_ALL and self._place.others_starve:
             self._give_back()
@@ -268,6 +281,16 @@ class Worker:
         log.error("a slot has ended", exc_info=error)
         self._report = WorkerReport.of_fault(error)
         self._leave.set()
+
+    def overloaded(self, item: Item, seconds: float) -> None:
+        """Hold the whole batch back for so long, other workers too."""
+        log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
+        self._place.hold(seconds)
+
+    def halt(self, item: Item) -> None:
+        """Begin nothing more, and ask the supervisor to stop the batch."""
+        self._place.ask_to_halt(item.seq)
+        self._runner.stop()
 
     def stuck(self, item: Item) -> bool:
         """Leave as soon as the neighbours are done: only the end of the process frees the slot."""
@@ -334,6 +357,15 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(method, *arguments)
 
+    def _watch_loop(self) -> None:
+        """In a thread of its own: note who keeps the event loop while it stands still."""
+        beat = 0
+        while True:
+            time.sleep(WATCH_SECONDS)
+            before, beat = beat, self._place.beat
+            still = self._runner.current() if beat == before else None
+            self._place.current = still.seq if still else 0
+
     def _watch_parent(self) -> None:
         """In a thread of its own: a loop that is blocked must not keep a dead supervisor's worker alive."""
         try:
@@ -356,5 +388,12 @@ def _start_of_rest(still: set[int], unbegun: Sequence[Item]) -> int:
 def retry_config(spec: BatchSpec) -> RetryConfig:
     """The retry settings of a batch."""
     return RetryConfig(
-        spec.retry_attempts, spec.retry_backoff, spec.retry_delay, spec.retry_max_delay, spec.retry_jitter
+        spec.retry_attempts,
+        spec.retry_backoff,
+        spec.retry_delay,
+        spec.retry_max_delay,
+        spec.retry_jitter,
+        spec.no_retry,
+        spec.retry_on,
+        spec.retry_budget,
     )

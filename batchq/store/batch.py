@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from batchq.errors import StorageFailed
-from batchq.model import BatchSpec, Failure, Outcome, Record, move
+from batchq.model import BatchSpec, FailedAttempt, Failure, Outcome, Record, move
 from batchq.probe import reach
 from batchq.store import connection as db
 from batchq.store.chunks import ChunkQueue
@@ -147,6 +147,7 @@ class BatchStore(BatchReader):
         lanes: Mapping[int, int] = NO_LANES,
         killers: Sequence[int] = (),
         failed: Mapping[int, Failure] = NO_FAILURES,
+        timed_out: FailedAttempt | None = None,
     ) -> None:
         """Put the claims of a worker that is gone back, in one transaction with all that its end says of its items.
 
@@ -156,11 +157,14 @@ class BatchStore(BatchReader):
             lanes: the lane of each item to quarantine.
             killers: items that ran alone when it died; each counts a death.
             failed: the failure of those that have killed often enough.
+            timed_out: the attempt for which the worker had to be killed; without a delay it was the item's last.
         """
         with db.transaction(self._connection):
             self._connection.execute(SQL["count_deaths"], (db.json_list(killers),))
             for seq, failure in failed.items():
                 self._fail_item(seq, failure)
+            if timed_out is not None:
+                self._record_timeout(timed_out)
             self._count_interruptions(begun)
             self.queue.release(claimant, lanes)
             reach("taken-over")
@@ -182,10 +186,43 @@ class BatchStore(BatchReader):
         return dict(self._connection.execute(SQL["read_deaths"], (db.json_list(seqs),)).fetchall())
 
     def _fail_item(self, seq: int, failure: Failure) -> None:
-        run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
+        run, attempts, spent = self.attempts_of(seq)
         now_ms = int(time.time() * 1000)
         outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
         OutcomeWriter(self._connection).record([outcome])
+
+    def last_outcome(self) -> int:
+        """Number of the outcome that was recorded last; 0 before the first."""
+        number: int = self._connection.execute(SQL["last_outcome"]).fetchone()[0]
+        return number
+
+    def recent_outcomes(self, after: int, limit: int) -> list[tuple[bool, int | None]]:
+        """(success, kind of failure) of the last outcomes behind number `after`, the newest first."""
+        rows = self._connection.execute(SQL["recent_outcomes"], (after, limit)).fetchall()
+        return [(bool(success), group) for success, group in rows]
+
+    def error_of(self, seq: int) -> str | None:
+        """The error with which an item has failed; None while it has not."""
+        row = self._connection.execute(SQL["error_of_item"], (seq,)).fetchone()
+        return row[0] if row else None
+
+    def attempts_of(self, seq: int) -> tuple[int, int, int]:
+        """(run, attempts of it that failed, microseconds that they took) of an item."""
+        run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
+        return run, attempts, spent
+
+    def _record_timeout(self, attempt: FailedAttempt) -> None:
+        _, _, spent = self.attempts_of(attempt.seq)
+        outcomes = []
+        if attempt.delay_ms is None:
+            spent += attempt.duration_us
+            ended_ms = attempt.started_ms + attempt.duration_us // 1000
+            outcomes.append(
+                Outcome(
+                    attempt.seq, attempt.run, attempt.number, spent, ended_ms, attempt.worker, None, attempt.failure
+                )
+            )
+        OutcomeWriter(self._connection).record(outcomes, [attempt])
 
     def repeated_ids(self) -> int:
         """How many items have an id that an earlier item has too."""

@@ -233,9 +233,10 @@ class ChunkQueue(SQLiteAckQueue):
             lane_of: the lane of each item that goes to quarantine instead.
         """
         for message_id, first, last, lane in self.claims_of(claimant):
-            if not any(first <= seq <= last for seq in lane_of):
-                continue
             left: list[int] = json.loads(self._shared.execute(SQL["unfinished_in_range"], (first, last)).fetchone()[0])
+            if left and not any(first <= seq <= last for seq in lane_of):
+                continue
+            # Acked: nothing of it is left to run, or what is gets messages of its own.
             self._shared.execute(SQL["mark_chunk"], (message_id, int(ACKED), None))
             for low, high in ranges([seq for seq in left if seq not in lane_of]):
                 self.put_range(low, high, lane=lane, redelivered=True)

@@ -37,7 +37,8 @@ FROM batch b, tally t;
 -- set_state
 -- The state asked for holds only if nobody changed it meanwhile.
 UPDATE batch
-SET state = :state, reason = :reason, changed_at = :now,
+SET state = :state, changed_at = :now,
+    reason = coalesce(:reason, CASE WHEN :state IN ('paused', 'cancelled') THEN reason END),
     started_at = coalesce(started_at, CASE WHEN :state IN ('filling', 'running') THEN :now END),
     ended_at = CASE WHEN :state IN ('completed', 'cancelled', 'failed') THEN :now END
 WHERE state = :before;
@@ -336,6 +337,16 @@ WHERE id = d.error_group;
 -- rerun_items
 UPDATE items SET run = run + 1, interruptions = 0, deaths = 0 WHERE seq IN (SELECT value FROM json_each(?));
 
+-- recent_outcomes
+-- Of this session, the newest first; records that could not be read were never run.
+SELECT success, error_group FROM outcomes WHERE n > ? AND attempts > 0 ORDER BY n DESC LIMIT ?;
+
+-- last_outcome
+SELECT coalesce(max(n), 0) FROM outcomes;
+
+-- error_of_item
+SELECT o.error FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run WHERE i.seq = ?;
+
 -- repeated_ids
 -- Counted once, at the end of the input, for a warning.
 SELECT count(*) - count(DISTINCT item_id) FROM items WHERE item_id IS NOT NULL;
@@ -364,3 +375,43 @@ FROM tally t;
 -- check_input
 -- Invariant (c): the input position equals the items stored.
 SELECT b.input_records = (SELECT count(*) FROM items) FROM batch b;
+
+-- last_item
+SELECT coalesce(max(seq), 0) FROM items;
+
+-- forget_chunks
+DELETE FROM ack_queue_chunks;
+
+-- recount_tally
+UPDATE tally SET
+    items = (SELECT count(*) FROM items),
+    success = d.success, failed = d.failed, recovered = d.recovered, duration_us = d.duration_us,
+    attempts = (SELECT count(*) FROM attempts) + (SELECT count(*) FROM outcomes WHERE success = 1),
+    retries = (SELECT count(delay_ms) FROM attempts)
+FROM (SELECT coalesce(sum(o.success), 0) AS success, coalesce(sum(1 - o.success), 0) AS failed,
+             coalesce(sum(o.success AND o.attempts > 1), 0) AS recovered,
+             coalesce(sum(o.duration_us), 0) AS duration_us
+      FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run) d;
+
+-- forget_latency
+DELETE FROM latency;
+
+-- recount_latency
+INSERT INTO latency (bucket, items)
+SELECT o.bucket, count(*) FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+WHERE o.attempts > 0 GROUP BY o.bucket;
+
+-- forget_intervals
+DELETE FROM intervals;
+
+-- recount_intervals
+INSERT INTO intervals (start_s, success, failed)
+SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes GROUP BY 1;
+
+-- recount_groups
+UPDATE error_groups SET failed = (
+    SELECT count(*) FROM outcomes o JOIN items i ON i.seq = o.seq AND i.run = o.run
+    WHERE o.success = 0 AND o.error_group = error_groups.id);
+
+-- recount_input
+UPDATE batch SET input_records = (SELECT count(*) FROM items);

@@ -18,6 +18,7 @@ ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
 """Tables of one row, and what is made of a parameter."""
 COLD = {
     "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
+    "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",  # so does --repair
     "repeated_ids",  # once, at the end of the input
     "read_sessions", "read_latency", "read_intervals", "read_error_groups", "count_error_groups",  # bounded tables
     "count_chunks",  # persist-queue's counts, not used in a run

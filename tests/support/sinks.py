@@ -51,6 +51,12 @@ class KeepingSink:
     def broken(self, error: BaseException) -> None:
         raise error
 
+    def overloaded(self, item: Item, seconds: float) -> None:
+        pass
+
+    def halt(self, item: Item) -> None:
+        pass
+
     def stuck(self, item: Item) -> bool:
         self.stuck_items.append(item.seq)
         if self.runner:

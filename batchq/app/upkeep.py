@@ -1,0 +1,109 @@
+"""Looking after batches that lie there: checking and mending a file, deleting what is no longer needed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final, NamedTuple
+
+from batchq.app.status import BatchStatus, list_batches, status_of
+from batchq.errors import ConfigError
+from batchq.model import ENDED
+from batchq.store.batch import BatchStore
+from batchq.store.connection import DatabaseError
+from batchq.store.home import BatchFolder, Home
+from batchq.store.repair import repair as mend
+
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+
+
+class Check(NamedTuple):
+    """What `check` found.
+
+    Attributes:
+        broken: what is wrong, in words; empty when nothing is.
+        mended: whether something was, and no longer is.
+    """
+
+    broken: list[str]
+    mended: bool = False
+
+
+def check(home: Home, batch_id: str, repair: bool = False) -> Check:
+    """Test a batch's file: its integrity, the counts against the rows, the queue against the items.
+
+    Args:
+        home: where it is.
+        batch_id: the batch.
+        repair: mend the counts and the queue from the items and their outcomes, which are the truth.
+
+    Raises:
+        BatchNotFound: there is no such batch.
+        BatchBusy: it is to be mended while it runs.
+        StoreError: its file cannot be opened.
+    """
+    folder = home.find(batch_id)
+    spec = status_of(folder).spec
+    lock = folder.supervise() if repair else None
+    try:
+        try:
+            with closing(BatchStore(folder.database)) as store:
+                broken = store.check()
+            if not broken or not repair:
+                return Check(broken)
+            left = mend(folder.database, spec.durability, spec.chunk_size)
+        except DatabaseError as error:
+            return Check([f"the file is damaged: {error}"])
+        return Check(left, mended=not left)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def remove(home: Home, batch_id: str) -> None:
+    """Delete a batch, with all that it has recorded.
+
+    Raises:
+        BatchNotFound: there is no such batch.
+        BatchBusy: it runs.
+    """
+    folder = home.find(batch_id)
+    lock = folder.supervise()
+    try:
+        folder.remove()
+    finally:
+        lock.release()
+
+
+def ended_before(home: Home, seconds: float) -> Iterator[BatchStatus]:
+    """Batches that have ended, and did so more than `seconds` ago."""
+    now = time.time()
+    for batch in list_batches(home):
+        if not isinstance(batch, BatchStatus) or batch.state not in ENDED or batch.ended_at is None:
+            continue
+        if now - batch.ended_at >= seconds:
+            yield batch
+
+
+def bytes_of(folder: BatchFolder) -> int:
+    """What a batch takes on the disk."""
+    return sum(path.stat().st_size for path in folder.path.iterdir() if path.is_file())
+
+
+def seconds_of(name: str, text: str) -> float:
+    """A duration as people write it, in seconds.
+
+    Raises:
+        ConfigError: it is none.
+
+    Example:
+        >>> seconds_of("--older-than", "30d"), seconds_of("--older-than", "90s")
+        (2592000.0, 90.0)
+    """
+    found = DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(name, text, "a number with a unit: 90s, 15m, 12h, 30d or 4w")
+    return float(found[1]) * UNITS[found[2]]

@@ -1,0 +1,191 @@
+"""The verbs that steer a batch, or look after those that lie there."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from batchq.cli.console import Console, common_options, complain
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--wait", is_flag=True, help="Return when nothing of it is in flight any more.")
+@common_options
+@click.pass_obj
+def pause(console: Console, /, batch_id: str, wait: bool) -> int:
+    """Begin nothing new; what is in flight finishes, and the batch's process ends.
+
+    A pause holds until `batchq resume ID`, across crashes and reboots.
+
+    \b
+      batchq pause batch-20261125-001 --wait
+    """
+    from batchq.app import following, verbs
+    from batchq.model import ENDED, LEAVING
+
+    home = console.home()
+    state = verbs.pause(home, batch_id)
+    if wait and state in LEAVING:
+        state = following.wait_for_state(home.find(batch_id), LEAVING)
+    nothing = state in ENDED or state == "failed"
+    _tell_state(console, batch_id, state, "there is nothing to pause" if nothing else "")
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@_YES
+@common_options
+@click.pass_obj
+def cancel(console: Console, /, batch_id: str, yes: bool) -> int:
+    """As pause, and for good: what has not run stays so. What is recorded stays, too.
+
+    \b
+      batchq cancel batch-20261125-001
+    """
+    from batchq.app import verbs
+    from batchq.app.status import status
+    from batchq.app.text import progress_words
+    from batchq.model import ENDED
+
+    home = console.home()
+    now = status(home, batch_id)
+    if now.state in ENDED:
+        _tell_state(console, batch_id, now.state, "there is nothing to cancel")
+        return 0
+    if not _sure(yes, f"Cancel {batch_id} ({progress_words(now.tally, now.input_done)}) for good?"):
+        return 2
+    _tell_state(console, batch_id, verbs.cancel(home, batch_id))
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Show its progress.")
+@common_options
+@click.pass_obj
+def wait(console: Console, /, batch_id: str, follow: bool) -> int:
+    """Wait until no process runs a batch any more, with its bar; exits as the batch's own command does.
+
+    \b
+      batchq start ideas.jsonl --func pipeline:make_title --detach --id titles
+      batchq wait titles && echo all of them succeeded
+    """
+    from batchq.app import following
+    from batchq.app.progress import open_display
+    from batchq.app.text import go_on_line
+
+    home = console.home()
+    home.find(batch_id)
+    with open_display(console.quiet or not follow) as display:
+        status = following.follow(home, batch_id, display)
+    if console.as_json:
+        console.write_json(status.to_dict())
+    code = following.exit_code(status)
+    if code == 3:
+        why = f": {status.reason}" if status.reason else ""
+        complain(f"{batch_id} is {status.state}{why}", go_on_line(status, console.command))
+    return code
+
+
+@click.command()
+@click.argument("batch_ids", metavar="ID...", nargs=-1, required=True)
+@_YES
+@common_options
+@click.pass_obj
+def rm(console: Console, /, batch_ids: tuple[str, ...], yes: bool) -> int:
+    """Delete batches, with all that they have recorded. A batch that runs is refused.
+
+    \b
+      batchq rm batch-20261125-001 batch-20261125-002
+    """
+    from batchq.app import upkeep
+
+    home = console.home()
+    for batch_id in batch_ids:
+        home.find(batch_id)
+    if not _sure(yes, f"Delete {', '.join(batch_ids)} and all their results?"):
+        return 2
+    for batch_id in batch_ids:
+        upkeep.remove(home, batch_id)
+        console.say(f"{batch_id} is deleted")
+    if console.as_json:
+        console.write_json({"deleted": list(batch_ids)})
+    return 0
+
+
+@click.command()
+@click.option(
+    "--older-than", required=True, metavar="TIME", help="Batches that ended so long ago: 90s, 15m, 12h, 30d, 4w."
+)
+@_YES
+@common_options
+@click.pass_obj
+def prune(console: Console, /, older_than: str, yes: bool) -> int:
+    """Delete batches that have ended, completed or cancelled, some time ago.
+
+    \b
+      batchq prune --older-than 30d
+    """
+    from batchq.app import upkeep
+    from batchq.app.words import count
+
+    home = console.home()
+    found = list(upkeep.ended_before(home, upkeep.seconds_of("--older-than", older_than)))
+    if found and not _sure(yes, f"Delete {count(len(found), 'batch', 'batches')}, {found[0].batch_id} first?"):
+        return 2
+    for batch in found:
+        upkeep.remove(home, batch.batch_id)
+    console.say(f"{count(len(found), 'batch', 'batches')} deleted")
+    if console.as_json:
+        console.write_json({"deleted": [batch.batch_id for batch in found]})
+    return 0
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--repair", is_flag=True, help="Mend counts and queue from the items and their outcomes.")
+@common_options
+@click.pass_obj
+def check(console: Console, /, batch_id: str, repair: bool) -> int:
+    """Test a batch's file: its integrity, the counts against the rows, the queue against the items.
+
+    Exits with 0 when all is well (or is again), with 1 when something is broken.
+
+    \b
+      batchq check batch-20261125-001 --repair
+    """
+    from batchq.app import upkeep
+
+    found = upkeep.check(console.home(), batch_id, repair)
+    if console.as_json:
+        console.write_json({"batch_id": batch_id, "broken": found.broken, "mended": found.mended})
+        return 1 if found.broken else 0
+    for problem in found.broken:
+        complain(f"{batch_id}: {problem}")
+    if not found.broken:
+        console.say(f"{batch_id}: {'mended' if found.mended else 'all is well'}")
+    elif not repair:
+        complain(f"{console.command('check', batch_id, '--repair')} mends counts and queue")
+    return 1 if found.broken else 0
+
+
+def _tell_state(console: Console, batch_id: str, state: str, note: str = "") -> None:
+    if console.as_json:
+        console.write_json({"batch_id": batch_id, "state": state})
+    else:
+        console.say(f"{batch_id} is {state}" + (f"; {note}" if note else ""))
+
+
+def _sure(yes: bool, question: str) -> bool:
+    """Whether the user wants what cannot be undone."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        complain("this cannot be undone", "Say --yes.")
+        return False
+    return click.confirm(question, err=True)

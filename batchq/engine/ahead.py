@@ -1,0 +1,31 @@
+"""How many items are fetched ahead of the slots: as many as they begin in a tenth of a second."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AHEAD_SECONDS: Final = 0.1
+
+
+class Ahead:
+    """The rate at which items are begun, and what follows from it."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._rate = 0.0
+        self.low_water = 0
+        """With fewer items than that in the backlog more are asked for."""
+
+    def begun(self) -> None:
+        """An item was begun."""
+        self._begun += 1
+
+    def measure(self, seconds: float) -> None:
+        """So long was it since the last call: the rate is the mean of the one before and of the one since."""
+        self._rate = 0.5 * self._rate + 0.5 * self._begun / seconds
+        self._begun = 0
+        self.low_water = int(self._rate * AHEAD_SECONDS / 2)
+
+    def wanted(self, idle: int, there: int) -> int:
+        """Items to ask for, with so many idle slots and so many items there."""
+        return max(idle, int(self._rate * AHEAD_SECONDS)) - there

@@ -1,0 +1,51 @@
+"""Items that wait for their next attempt: they hold neither a slot nor a task, and one timer serves them all."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+
+from batchq.model import Item
+
+
+class Backoff:
+    """A heap of waiting items.
+
+    Args:
+        due: called in the event loop with the items whose wait is over, the longest overdue first.
+    """
+
+    def __init__(self, due: Callable[[list[Item]], None]) -> None:
+        self._due = due
+        self._waiting: list[tuple[float, int, Item]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, item: Item, seconds: float) -> None:
+        """Let `item` wait for so long."""
+        heapq.heappush(self._waiting, (time.monotonic() + seconds, item.seq, item))
+        self._set_timer()
+
+    def close(self) -> None:
+        """Let nothing become due any more."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+
+    def _set_timer(self) -> None:
+        self.close()
+        if self._waiting:
+            pause = max(0.0, self._waiting[0][0] - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(pause, self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        due: list[Item] = []
+        while self._waiting and self._waiting[0][0] <= now:
+            due.append(heapq.heappop(self._waiting)[2])
+        self._set_timer()
+        self._due(due)

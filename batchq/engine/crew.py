@@ -1,0 +1,257 @@
+"""The workers of one batch: how many run, in which lanes, and what follows when one dies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from batchq.engine.board import Board
+from batchq.engine.failures import describe
+from batchq.engine.hang import HANG_SECONDS, Beats
+from batchq.engine.hooks import Ending
+from batchq.engine.limits import shares
+from batchq.engine.local import Engine, WorkerHandle
+from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quarantine_lanes
+from batchq.engine.retry import RetryHandler
+from batchq.engine.worker import LEFT_FAILED, WorkerSpec, retry_config
+from batchq.errors import ItemTimeout
+from batchq.model import HALTED, BatchRow, FailedAttempt
+from batchq.store.batch import BatchStore, Progress
+from batchq.store.chunks import LANE_ALL, LANE_ALONE
+from batchq.store.home import BatchFolder
+
+START_FAILURES: Final = 3
+"""Workers in a row that die before they have begun anything: the fault is not an item's."""
+LEAVE_SECONDS: Final = 5.0
+WORKERS_PER_EPOCH: Final = 100_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Place:
+    """A worker's place: a share of the slots, and whoever fills it now."""
+
+    index: int
+    slots: int
+    worker: WorkerHandle | None = None
+    failures: int = 0
+
+
+class Crew:
+    """The workers of one supervisor.
+
+    Args:
+        folder: the batch.
+        store: its file.
+        row: its row, with its limits.
+        epoch: the supervisor's epoch.
+        engine: what runs workers.
+        wake: set when one of them ends.
+    """
+
+    def __init__(
+        self,
+        folder: BatchFolder,
+        store: BatchStore,
+        row: BatchRow,
+        epoch: int,
+        engine: Engine,
+        wake: threading.Event,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._row = row
+        self._epoch = epoch
+        self._engine = engine
+        self._wake = wake
+        self._started = 0
+        self._beats = Beats()
+        self._quarantining = True
+        self._next_lane = max([LANE_ALONE, *store.queue.quarantined()]) + 1
+        self.fault: Ending | None = None
+        """How the batch has to end, because its workers cannot run at all."""
+
+    def open(self) -> None:
+        """Make the board; before that, `judge` alone may be called."""
+        places = shares(self._row.spec.concurrency, self._row.spec.workers)
+        self._places = [_Place(index, slots) for index, slots in enumerate(places)]
+        self.board = Board(self._folder.board, len(places), max(places))
+
+    @property
+    def at_work(self) -> bool:
+        """Whether any worker lives."""
+        return any(place.worker for place in self._places)
+
+    def dismiss(self) -> None:
+        """End at once those that live; what they had begun runs again."""
+        for place in self._places:
+            if place.worker is not None:
+                place.worker.kill()
+                place.worker.join(LEAVE_SECONDS)
+                self._crashed(place, place.worker, by_us=True)
+                place.worker = None
+
+    def send_home(self) -> None:
+        """Let those that live leave, with everything committed, and wait for their end."""
+        self.board.stop_all()
+        self._engine.close()
+        for place in self._places:
+            if place.worker is not None and not place.worker.join(LEAVE_SECONDS):
+                place.worker.kill()
+                place.worker.join(LEAVE_SECONDS)
+
+    def staff(self, progress: Progress) -> None:
+        """Fill vacant places: with quarantine first, then as many workers as there is work for."""
+        lanes = self._store.queue.quarantined() if self._quarantining else {}
+        self._release_quarantine(lanes)
+        pending = progress.tally.items - progress.tally.done
+        for place in self._places:
+            if place.worker is not None:
+                continue
+            lane = self._lane_to_run(lanes)
+            if lane is not None:
+                self._start(place, lane)
+                continue
+            busy = sum(p.slots for p in self._places if p.worker and p.worker.spec.lane == LANE_ALL)
+            if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
+                self._start(place, LANE_ALL)
+
+    def _start(self, place: _Place, lane: int) -> None:
+        self._started += 1
+        row = self._row
+        number = self._epoch * WORKERS_PER_EPOCH + self._started
+        slots = 1 if lane == LANE_ALONE else place.slots
+        spec = WorkerSpec(
+            self._folder.path,
+            row.batch_id,
+            row.uuid,
+            row.spec,
+            self._epoch,
+            number,
+            place.index,
+            slots,
+            len(self._places),
+            lane,
+        )
+        self.board.place(place.index).clear(number)
+        place.worker = self._engine.start(spec, self._wake.set)
+
+    def bury_the_dead(self) -> None:
+        """See to the workers that have ended: take over what they held, and judge what they died of."""
+        for place in self._places:
+            worker = place.worker
+            if worker is None or not worker.is_done():
+                continue
+            place.worker = None
+            report = worker.report()
+            if not worker.join(LEAVE_SECONDS):
+                worker.kill()
+            if report is None and not self.board.place(place.index).leaving:
+                self._crashed(place, worker)
+                continue
+            if report is not None and report.left == LEFT_FAILED:
+                self.fault = self.fault or Ending(HALTED, report.reason, exit_code=report.exit_code)
+            # A claim may have reached it when it had already put everything back.
+            self._store.take_over(worker.spec.claimant)
+
+    def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
+        """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
+        how = worker.how_it_died()
+        here = self.board.place(place.index)
+        begun = self._store.without_outcome(here.begun)
+        log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
+        verdict = Verdict()
+        if not by_us:
+            verdict = self.judge(begun, worker.spec.lane, how)
+            place.failures = 0 if here.entered else place.failures + 1
+            if place.failures >= START_FAILURES:
+                reason = f"workers die before they begin anything ({how}); see `batchq log {self._row.batch_id}`"
+                self.fault = self.fault or Ending(HALTED, reason)
+        self._store.take_over(worker.spec.claimant, begun, verdict.lanes, verdict.killers, verdict.failed)
+        self._folder.worker_lock(worker.spec.claimant).remove()
+
+    def end_the_hung(self) -> None:
+        """Kill the workers whose event loop stands still for longer than an item may take."""
+        timeout = self._row.spec.timeout
+        self._beats.look()
+        for place in self._places:
+            worker = place.worker
+            if worker is None or worker.is_done() or not timeout:
+                continue
+            here = self.board.place(place.index)
+            still = self._beats.stands_still(place.index, here.beat)
+            if still > timeout + HANG_SECONDS:
+                place.worker = None
+                self._hung(place, worker, here.current, still)
+
+    def _hung(self, place: _Place, worker: WorkerHandle, current: int, still: float) -> None:
+        """Only the item that keeps the loop is blamed; where nobody knows which, they are tried one by one."""
+        worker.kill()
+        worker.join(LEAVE_SECONDS)
+        begun = self._store.without_outcome(self.board.place(place.index).begun)
+        if len(begun) == 1:
+            current = begun[0]
+        log.warning("worker %s hung for %.1f s with %d items begun", worker.spec.claimant, still, len(begun))
+        if current in begun:
+            others = [seq for seq in begun if seq != current]
+            self._store.take_over(worker.spec.claimant, others, timed_out=self._timeout_of(current, worker, still))
+        else:
+            self._quarantining = True
+            lanes, self._next_lane = quarantine_lanes(begun, worker.spec.lane, self._next_lane)
+            self._store.take_over(worker.spec.claimant, begun, lanes)
+        self._folder.worker_lock(worker.spec.claimant).remove()
+
+    def _timeout_of(self, seq: int, worker: WorkerHandle, still: float) -> FailedAttempt:
+        run, attempts, _ = self._store.attempts_of(seq)
+        error = ItemTimeout(self._row.spec.timeout or 0.0)
+        delay = RetryHandler(retry_config(self._row.spec)).delay_after(error, attempts + 1)
+        microseconds = int(still * 1e6)
+        return FailedAttempt(
+            seq,
+            run,
+            attempts + 1,
+            int(time.time() * 1000) - microseconds // 1000,
+            microseconds,
+            worker.spec.worker,
+            None if delay is None else int(delay * 1000),
+            describe(error),
+        )
+
+    def judge(self, begun: Sequence[int], lane: int, how: str) -> Verdict:
+        """What follows for what a dead worker had begun; only a death while alone counts against an item."""
+        self._quarantining = True
+        if lane == LANE_ALONE:
+            return judge_alone(begun, self._store.deaths(begun), how, self._row.spec.crash_attempts)
+        lanes, self._next_lane = quarantine_lanes(begun, lane, self._next_lane)
+        return Verdict(lanes)
+
+    def _lane_to_run(self, lanes: dict[int, int]) -> int | None:
+        return lane_to_run(lanes, [place.worker.spec.lane for place in self._places if place.worker])
+
+    def _release_quarantine(self, lanes: dict[int, int]) -> None:
+        """Send quarantine processes home that have nothing left, and idle workers in whose place one could run."""
+        if not self._quarantining:
+            return
+        vacant = any(place.worker is None for place in self._places)
+        open_lanes = bool(lanes)
+        for place in self._places:
+            if place.worker is None:
+                continue
+            here = self.board.place(place.index)
+            lane = place.worker.spec.lane
+            open_lanes = open_lanes or lane != LANE_ALL
+            if not here.starving:
+                continue
+            useless = (
+                lane != LANE_ALL and lane not in lanes and not self._store.queue.claims_of(place.worker.spec.claimant)
+            )
+            needed_elsewhere = lane == LANE_ALL and not vacant and self._lane_to_run(lanes) is not None
+            if useless or needed_elsewhere:
+                here.ask_to_stop()
+                vacant = True
+        self._quarantining = open_lanes
