@@ -13,7 +13,7 @@ from batchq.errors import ConfigError
 from batchq.model import ENDED
 from batchq.store.batch import BatchStore
 from batchq.store.connection import DatabaseError
-from batchq.store.home import BatchFolder, Home
+from batchq.store.home import Home
 from batchq.store.repair import repair as mend
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -86,11 +86,6 @@ def ended_before(home: Home, seconds: float) -> Iterator[BatchStatus]:
             continue
         if now - batch.ended_at >= seconds:
             yield batch
-
-
-def bytes_of(folder: BatchFolder) -> int:
-    """What a batch takes on the disk."""
-    return sum(path.stat().st_size for path in folder.path.iterdir() if path.is_file())
 
 
 def seconds_of(name: str, text: str) -> float:

@@ -30,6 +30,12 @@ def is_child() -> bool:
     return READY in os.environ
 
 
+def is_quiet_child(console: Console) -> bool:
+    """As `is_child`; the child has nobody to show anything to."""
+    console.quiet = console.quiet or is_child()
+    return is_child()
+
+
 def begin_detached(console: Console, reads_stdin: bool = False) -> int:
     """Start the child, wait until the batch is safe, and tell its id; the exit code.
 

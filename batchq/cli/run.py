@@ -14,7 +14,7 @@ import click
 
 from batchq.cli.console import Console, common_options, complain, run_command
 from batchq.cli.control import cancel, check, pause, prune, rm, wait
-from batchq.cli.detach import begin_detached, detach_option, is_child, tell_ready
+from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_child, tell_ready
 from batchq.cli.show import log, report, results, status
 from batchq.config import MAX_CONCURRENCY
 
@@ -228,7 +228,7 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     from batchq.app.text import at_a_time
     from batchq.engine.hooks import Hooks
 
-    if detach and not _is_child(console):
+    if detach and not is_quiet_child(console):
         return begin_detached(console, reads_stdin=options["input"] == "-")
     request = verbs.StartRequest(**options)
     stdin = sys.stdin.buffer if request.input == "-" else None
@@ -266,15 +266,9 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
     \b
       batchq resume batch-20261125-001
     """
-    if detach and not _is_child(console):
+    if detach and not is_quiet_child(console):
         return begin_detached(console)
     return _go_on(console, batch_id, **options)
-
-
-def _is_child(console: Console) -> bool:
-    """Whether this process was detached by another; it then has nobody to show anything to."""
-    console.quiet = console.quiet or is_child()
-    return is_child()
 
 
 def _go_on(console: Console, batch_id: str, **options: Any) -> int:

@@ -6,8 +6,13 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
+from typing import Final
 
 from batchq.model import Item
+
+WAITING_PER_SLOT: Final = 10
+WAITING_LEAST: Final = 1000
+"""With more items waiting for their next attempt than both allow, nothing new is asked for."""
 
 
 class Backoff:
@@ -24,6 +29,10 @@ class Backoff:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def is_crowded(self, slots: int) -> bool:
+        """Whether so many wait that nothing new should be fetched for `slots` slots."""
+        return len(self._waiting) > max(WAITING_PER_SLOT * slots, WAITING_LEAST)
 
     def put(self, item: Item, seconds: float) -> None:
         """Let `item` wait for so long."""

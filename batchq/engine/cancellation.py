@@ -25,3 +25,8 @@ async def forget_cancellation(task: asyncio.Task[None] | None) -> None:
     uncancel = getattr(task, "uncancel", None)
     while uncancel is not None and uncancel() > 0:
         pass
+
+
+def is_own_exit(error: BaseException, task: asyncio.Task[None] | None) -> bool:
+    """Whether a GeneratorExit is the handler's own, and does not come from the end of the event loop."""
+    return isinstance(error, GeneratorExit) and asyncio.current_task() is task

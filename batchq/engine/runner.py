@@ -21,7 +21,7 @@ from typing import Any, Final
 from batchq.engine.ahead import Ahead
 from batchq.engine.backoff import Backoff
 from batchq.engine.blocking import BlockingProbe
-from batchq.engine.cancellation import forget_cancellation, is_cancelled
+from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own_exit
 from batchq.engine.failures import describe
 from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
@@ -39,9 +39,6 @@ BLOCKED_SECONDS: Final = 0.02
 """A tick that comes later than this found the loop blocked."""
 SWALLOW_SECONDS: Final = 1.0
 """A handler that goes on for so long after it was cancelled has swallowed that; nothing but its process ends it."""
-WAITING_PER_SLOT: Final = 10
-WAITING_LEAST: Final = 1000
-"""With more items waiting for their next attempt than both allow, nothing new is asked for."""
 
 
 class Runner:
@@ -230,7 +227,7 @@ class Runner:
                 woken.set_result(None)
 
     def _ask(self) -> None:
-        if self.stopping or self.waiting > max(WAITING_PER_SLOT * len(self._slots), WAITING_LEAST):
+        if self.stopping or self._backoff.is_crowded(len(self._slots)):
             return
         want = self._ahead.wanted(len(self._idle), len(self.backlog))
         if want > 0:
@@ -268,7 +265,7 @@ class Runner:
             slot.started = 0.0
             if slot.given_up:
                 return  # It is recorded as timed out.
-            if self._abandoned or (isinstance(error, job.let_through) and not _is_raised_by_handler(error, slot)):
+            if self._abandoned or (isinstance(error, job.let_through) and not is_own_exit(error, slot.task)):
                 raise
             self._failed(slot, item, error, took)
         else:
@@ -400,8 +397,3 @@ class Runner:
                 slot.expired = True
                 slot.expired_at = now
                 slot.task.cancel()
-
-
-def _is_raised_by_handler(error: BaseException, slot: Slot) -> bool:
-    """Whether a GeneratorExit is the handler's own, and does not come from the end of the event loop."""
-    return isinstance(error, GeneratorExit) and asyncio.current_task() is slot.task

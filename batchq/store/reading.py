@@ -7,10 +7,10 @@ make the write-ahead log grow without end.  Loads neither persist-queue nor anyt
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from batchq.errors import StoreError
 from batchq.model import FAILED, SUCCESS, BatchRow, BatchSpec, Position, Tally
@@ -222,20 +222,14 @@ class ReportReader(BatchReader):
         Args:
             number: of the last outcome that is known already; 0 for none.
         """
-        page = []
-        size = 0
-        cursor = self._connection.execute(SQL["outcomes_after"], (number, PAGE_ROWS))
-        try:
-            for n, *values in cursor:
-                number = n
-                row = ResultRow(*(*values, None))
-                page.append(row)
-                size += row.size
-                if size >= PAGE_BYTES:
-                    break
-        finally:
-            cursor.close()
-        return number, page
+        numbers: list[int] = []
+
+        def numbered(n: int, *values: Any) -> ResultRow:
+            numbers.append(n)
+            return ResultRow(*(*values, None))
+
+        page = self._rows(SQL["outcomes_after"], (number, PAGE_ROWS), numbered)
+        return (numbers[-1] if numbers else number), page
 
     def latency(self) -> list[tuple[int, int]]:
         """The histogram of handler time: (bucket, items), see `model.bucket_end_us`."""
@@ -246,13 +240,17 @@ class ReportReader(BatchReader):
         return [Interval(*row) for row in self._connection.execute(SQL["read_intervals"]).fetchall()]
 
     def _page(self, statement: str, seq: int, with_input: bool) -> list[ResultRow]:
-        """The rows behind `seq`; the read transaction has ended when this returns."""
+        """The rows behind `seq`."""
+        return self._rows(statement, (seq, PAGE_ROWS, with_input), ResultRow)
+
+    def _rows(self, statement: str, parameters: Sequence[Any], make: Callable[..., ResultRow]) -> list[ResultRow]:
+        """A page of rows, bounded in number and bytes; the read transaction has ended when this returns."""
         page = []
         size = 0
-        cursor = self._connection.execute(statement, (seq, PAGE_ROWS, with_input))
+        cursor = self._connection.execute(statement, parameters)
         try:
             for values in cursor:
-                row = ResultRow(*values)
+                row = make(*values)
                 page.append(row)
                 size += row.size
                 if size >= PAGE_BYTES:
