@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from batchq.app.report import BatchItemReport, BatchReport, BatchResult
     from batchq.app.report_generator import ReportGenerator
     from batchq.config import BatchConfig, ProcessingMode, QueueConfig, QueueStatus, RetryConfig
+    from batchq.context import Context, Spending
     from batchq.engine.retry import RetryHandler, retry_on_exception
     from batchq.errors import BatchHalted, BatchqError, Halt, ItemFailed, Permanent, RetryAfter
-    from batchq.handlers import Context
     from batchq.store.database import BatchDatabase
 
 __version__ = "0.1.0"
@@ -66,7 +66,7 @@ _HOMES = {
     "BatchReport": "app.report",
     "BatchResult": "app.report",
     "BatchqError": "errors",
-    "Context": "handlers",
+    "Context": "context",
     "Halt": "errors",
     "ItemFailed": "errors",
     "Permanent": "errors",
@@ -78,6 +78,7 @@ _HOMES = {
     "RetryAfter": "errors",
     "RetryConfig": "config",
     "RetryHandler": "engine.retry",
+    "Spending": "context",
     "map": "app.oneliners",
     "open": "app.handle",
     "retry_on_exception": "engine.retry",
@@ -106,6 +107,7 @@ __all__ = [
     "RetryAfter",
     "RetryConfig",
     "RetryHandler",
+    "Spending",
     "__version__",
     "retry_on_exception",
     "run",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchq.errors import ConfigError
+from batchq.pace import budgets_of, rates_of
 
 MAX_CONCURRENCY: Final = 100_000
 """Slots beyond it cost memory and file descriptors that no machine has; a typing mistake is likelier."""
@@ -181,6 +182,10 @@ class BatchConfig:
         retry_budget: share of the attempts that may be retries, 0 to 1; 1 for no such limit.
         halt: failed items (``"100"``) or share of them (``"20%"``, once 50 are done) that stop the batch.
         breaker: stop when the first 20 items all fail, or 50 in a row fail alike.
+        rate: begin so many items in so long, evenly: ``"600/m"``, or several; in units of your own (``"tokens=90k/m"``)
+            what functions tell by `Context.spend`.
+        budget: stop when so much is spent by `Context.spend` (``"usd=20"``), or several.
+        adaptive: lower the concurrency while an answer says that the server is overloaded (QUEUE).
         home: the folder of batches (QUEUE); None for ``$BATCHQ_HOME``, else the user's state folder.
         grace: seconds that items in flight have to finish when a QUEUE batch is interrupted.
 
@@ -212,6 +217,9 @@ class BatchConfig:
     retry_budget: float = 1.0
     halt: str | None = None
     breaker: bool = False
+    rate: str | Sequence[str] = ()
+    budget: str | Sequence[str] = ()
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         self.check()
@@ -235,6 +243,18 @@ class BatchConfig:
         check_number("grace", self.grace)
         check_number("retry_budget", self.retry_budget, most=1.0)
         Limit.of(self.halt)
+        rates_of(self.rates)
+        budgets_of(self.budgets)
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """The rate limits, as a tuple."""
+        return (self.rate,) if isinstance(self.rate, str) else tuple(self.rate)
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """The budgets, as a tuple."""
+        return (self.budget,) if isinstance(self.budget, str) else tuple(self.budget)
 
     @property
     def retry(self) -> RetryConfig:

@@ -3,6 +3,7 @@
     BatchqError
     ├── UsageError                 exit 2: wrong usage or input, nothing was started
     │   ├── ConfigError            an option or a setting has no such value
+    │   ├── SettingsError          a file of settings says what it cannot say
     │   ├── TargetError            the function named by --func or --setup cannot be used
     │   ├── InputError             the input cannot be read
     │   │   └── InputChanged       the input is not the one that the batch began with
@@ -13,6 +14,10 @@
     │   └── StoreError             batch.db is newer, damaged or no batch at all
     ├── BatchBusy                  exit 75: another process supervises that batch
     ├── StorageFailed              exit 74: disk or I/O, once started
+    │   ├── FileDamaged            batch.db has lost a part of what it held
+    │   └── DiskFull               there is no room for what has to be written
+    ├── SystemRefused              exit 74: the system refuses what a running batch needs
+    │   └── TooManyFiles           it can open no more files
     ├── SetupFailed                the --setup resource could not be entered; the batch halts
     ├── BatchHalted                a batch of the library stopped before its end
     ├── ItemFailed                 the item whose result was asked for has failed
@@ -70,6 +75,27 @@ class ConfigError(UsageError, ValueError):
         self.name = name
         self.value = value
         self.expected = expected
+
+
+class SettingsError(UsageError):
+    """A file of settings cannot be read, or has an entry that cannot be used.
+
+    Args:
+        place: the file, with the line where it is known.
+        key: of the entry; empty where the file as a whole is meant.
+        reason: what is wrong with it.
+        hint: what to do next.
+
+    Example:
+        >>> str(SettingsError("batchq.toml:3", "timeout", "must be a number, not 'long'"))
+        "batchq.toml:3: timeout: must be a number, not 'long'"
+    """
+
+    def __init__(self, place: str, key: str, reason: str, hint: str = "") -> None:
+        super().__init__(": ".join(filter(None, [place, key, reason])), hint)
+        self.place = place
+        self.key = key
+        self.reason = reason
 
 
 class TargetError(UsageError):
@@ -178,6 +204,55 @@ class StorageFailed(BatchqError):
         super().__init__(f"cannot write {path}: {reason}")
         self.path = path
         self.hint = "What was committed is safe; `batchq resume` goes on when the disk is well again."
+
+
+class FileDamaged(StorageFailed):
+    """The batch's file has lost a part of what it held."""
+
+    def __init__(self, path: str, batch_id: str, reason: str) -> None:
+        super().__init__(path, f"the file is damaged ({reason})")
+        self.hint = f"`batchq results {batch_id}` shows what can still be read; put a copy of the file back, if any."
+
+
+class DiskFull(StorageFailed):
+    """There is no room on the disk of the home; what ran until then is stored as far as it could be.
+
+    Args:
+        home: the folder of the batches.
+        batch_id: the batch.
+        free: bytes that are left there.
+        limit: bytes that a file may have, where that is what stops it and not the disk.
+
+    Example:
+        >>> str(DiskFull("/data/batches", "b1", 200_000))
+        'the disk of /data/batches is full (0.2 MB of space left): free 32 MB or more first'
+    """
+
+    def __init__(self, home: str, batch_id: str, free: int, limit: int | None = None) -> None:
+        super().__init__(home, "no space left")
+        if limit is None:
+            reason = f"the disk of {home} is full ({free / 1e6:.1f} MB of space left): free 32 MB or more first"
+        else:
+            reason = f"no space left in {home}: a file may not exceed {limit / 1e6:.1f} MB here (ulimit -f)"
+        self.args = (reason,)
+        self.hint = f"Then: batchq resume {batch_id}"
+
+
+class SystemRefused(BatchqError):
+    """The system refuses what a batch needs: a process, memory, an open file."""
+
+    exit_code = 74
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the system refuses what the batch needs: {reason}")
+
+
+class TooManyFiles(SystemRefused):
+    """This process, which may have `limit` descriptors (None: any number), can open no more files."""
+
+    def __init__(self, limit: int | None) -> None:
+        advice = f"; `ulimit -n {max(256, 4 * limit)}` raises the limit, which is {limit:,} here" if limit else ""
+        super().__init__(f"too many open files{advice}")
 
 
 class SetupFailed(BatchqError):

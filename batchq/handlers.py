@@ -31,34 +31,6 @@ _loading: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("batchq_l
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a handler may want to know about the attempt that it is called for.
-
-    Attributes:
-        batch_id: the batch.
-        item_id: the item's own id, or ``item-<seq>``.
-        seq: the item's position in the input, from 1.
-        attempt: 1 for the first attempt of this run.
-        idempotency_key: the same for every attempt of this run; send it along so that repeating is harmless.
-        resource: the value of the --setup context manager in this worker, or None.
-        log: a logger whose lines carry the item's id and go to the batch's log.
-
-    Example:
-        >>> def handler(item, ctx):
-        ...     ctx.log.info("attempt %d", ctx.attempt)
-        ...     return item["text"].title()
-    """
-
-    batch_id: str
-    item_id: str | int
-    seq: int
-    attempt: int
-    idempotency_key: str
-    resource: Any
-    log: logging.LoggerAdapter[logging.Logger]
-
-
-@dataclass(frozen=True)
 class Handler:
     """The user's function, with what was found out about it.
 

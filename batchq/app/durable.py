@@ -21,9 +21,10 @@ from typing import Any
 
 from batchq.app.batch_queue import BatchQueue
 from batchq.app.report import LISTED_FAILURES, BatchReport, BatchResult, carry
+from batchq.app.request import usable_cores
 from batchq.app.status import status_of
 from batchq.app.stored import build_report, result_of
-from batchq.app.verbs import make, pause, respecify_locked, usable_cores
+from batchq.app.verbs import make, pause, respecify_locked
 from batchq.app.watcher import Watcher
 from batchq.config import EMPTY_FAIL, BatchConfig, RetryConfig
 from batchq.engine.handover import SOURCE, Handover
@@ -31,7 +32,8 @@ from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
 from batchq.handlers import PYTHON, export
-from batchq.model import CANCELLED, COMPLETED, ENDED, PAUSED, BatchSpec, Tally
+from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, Tally
+from batchq.spec import BatchSpec
 from batchq.store.batch import steer
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import Progress, ReportReader, reading
@@ -90,8 +92,8 @@ class Durable:
         self._tell_counts(status.tally)
         failed = True
         try:
-            if status.state == CANCELLED:
-                raise BatchHalted(folder.batch_id, "it was cancelled")
+            if status.state in (CANCELLED, EXPIRED):
+                raise BatchHalted(folder.batch_id, f"it was {status.state}")
             if status.state not in ENDED:
                 await self._run(folder, handover)
             elif self._on_result is not None:
@@ -260,6 +262,9 @@ def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pi
         retry_budget=retry.budget,
         halt=config.halt,
         breaker=config.breaker,
+        rates=config.rates,
+        budgets=config.budgets,
+        adaptive=config.adaptive,
         pickled_by=PYTHON if pickled is not None else None,
     )
 

@@ -44,5 +44,5 @@ def wait_for_state(folder: BatchFolder, left: frozenset[str], sleep: Callable[[f
 def exit_code(status: BatchStatus) -> int:
     """What a command exits with that has followed a batch: 0, 1 with failures, 3 where it is not finished."""
     if status.state != COMPLETED:
-        return 3
+        return status.exit_code or 3
     return 1 if status.tally.failed else 0

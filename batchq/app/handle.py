@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from batchq.app import verbs
+from batchq.app.limits import Changes, change_limits
 from batchq.app.progress import Silence, open_library_display
 from batchq.app.report import BatchReport
 from batchq.app.status import BatchStatus, status_of
@@ -17,6 +18,7 @@ from batchq.config import check_choice
 from batchq.engine.hooks import Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.model import FAILED, SUCCESS
+from batchq.spec import BatchSpec
 from batchq.store.home import Home
 
 
@@ -50,6 +52,22 @@ class BatchHandle:
     def cancel(self) -> str:
         """As `pause`, and for good. Returns ``cancelling`` or ``cancelled``."""
         return verbs.cancel(self._home, self.batch_id)
+
+    def set(self, **limits: Any) -> BatchSpec:
+        """Change limits, also while it runs: it feels them within a second. Returns the specification then.
+
+        Args:
+            limits: ``concurrency``, ``workers``, ``timeout`` (seconds), ``retry_attempts``, ``rate`` and ``budget`` (a
+                text, or several), ``halt``, ``adaptive``, ``deadline``, ``memfree``, as `batchq set` takes them.
+
+        Raises:
+            ConfigError: a value cannot be used.
+            TypeError: there is no such limit.
+        """
+        several = {
+            name: (value,) for name, value in limits.items() if name in ("rate", "budget") and isinstance(value, str)
+        }
+        return change_limits(self._home, self.batch_id, Changes(**(limits | several)))
 
     def resume(self, progress: bool = False) -> BatchReport:
         """Go on with what is left, in worker processes of this program, and wait for the end; then the report.

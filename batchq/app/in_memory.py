@@ -24,6 +24,7 @@ from batchq.engine.retry import RetryHandler
 from batchq.errors import BatchHalted, Halt
 from batchq.handlers import Handler
 from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
+from batchq.pace import Book, budgets_of, rates_of
 from batchq.store.reading import Progress
 
 
@@ -42,6 +43,7 @@ class InMemory:
         self._retry = retry
         self._handler = handler
         self._watcher = watcher
+        self._book = Book(rates_of(config.rates), budgets_of(config.budgets))
 
     async def run(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str) -> BatchReport:
         """Run the batch; what ends it early carries the report on what was done."""
@@ -58,11 +60,16 @@ class InMemory:
             except Halt as halt:
                 raise BatchHalted(batch_id, str(halt)) from halt
         except BaseException as error:
-            carry(error, collected.report(batch.drawn, *_state_after(error)))
+            carry(error, self._report(collected, batch, *_state_after(error)))
             raise
         finally:
             self._show(batch, collected)
-        return collected.report(batch.drawn)
+        return self._report(collected, batch)
+
+    def _report(self, collected: Collected, batch: MemoryBatch, *how: str) -> BatchReport:
+        report = collected.report(batch.drawn, *how)
+        report.spent = self._book.spent
+        return report
 
     def _batch(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str, collected: Collected) -> MemoryBatch:
         config = self._config
@@ -99,6 +106,7 @@ class InMemory:
             in_order=sequential,
             is_full=None if flow is None else flow.is_full,
             on_tick=lambda: self._show(batch, collected),
+            book=self._book,
         )
         if flow is not None:
             flow.room = batch.room

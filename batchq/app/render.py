@@ -33,6 +33,16 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2, default=str) + "\n"
 
 
+def json_line(value: Any) -> str:
+    """`value` as strict JSON on one line.
+
+    Example:
+        >>> json_line({"schema": 1})
+        '{"schema": 1}\\n'
+    """
+    return _encode(value) + "\n"
+
+
 def report_json(report: BatchReport) -> Iterator[str]:
     """The report as one JSON object, its failures one a line, read while it is written."""
     yield f'{{\n  "schema": {SCHEMA}'
@@ -72,8 +82,14 @@ def report_csv(rows: Iterable[ResultRow], raw: bool = False) -> Iterator[str]:
         )
 
 
-def results_jsonl(rows: Iterable[ResultRow]) -> Iterator[str]:
-    """One JSON object a line; results and payloads are taken over as they were stored, never parsed."""
+def results_jsonl(rows: Iterable[ResultRow], with_schema: bool = False) -> Iterator[str]:
+    """One JSON object a line; results and payloads are taken over as they were stored, never parsed.
+
+    Args:
+        rows: what `ReportReader.results` yields.
+        with_schema: each line begins with the version of batchq's JSON.
+    """
+    schema = f'"schema": {SCHEMA}, ' if with_schema else ""
     for row in rows:
         outcome = (
             f'"result": {row.result}'
@@ -82,7 +98,7 @@ def results_jsonl(rows: Iterable[ResultRow]) -> Iterator[str]:
         )
         payload = "" if row.payload is None else f', "input": {row.payload}'
         yield (
-            f'{{"seq": {row.seq}, "id": {_encode(row.item_id)}, "line": {row.line}, "status": "{row.status}", '
+            f'{{{schema}"seq": {row.seq}, "id": {_encode(row.item_id)}, "line": {row.line}, "status": "{row.status}", '
             f'{outcome}, "attempts": {row.attempts}, "duration": {row.duration_us / 1e6}{payload}}}\n'
         )
 

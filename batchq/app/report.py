@@ -66,6 +66,7 @@ class BatchReport(_WithResults):
             ``failed`` (items), ``attempts`` and ``examples`` (ids).
         input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
         skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
+        spent: by unit, what the function has spent (`Context.spend`).
 
     Example:
         >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
@@ -100,6 +101,7 @@ class BatchReport(_WithResults):
     failure_groups: list[dict[str, Any]] = field(default_factory=list)
     input_cut: bool = False
     skipped_count: int = 0
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._results = ()
@@ -215,6 +217,7 @@ class Counted:
     state: str = COMPLETED
     reason: str | None = None
     input_cut: bool = False
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 def report_on(
@@ -224,7 +227,7 @@ def report_on(
     tally = counted.tally
     done = tally.done
     active = counted.active
-    wall = max(0.0, (counted.ended or counted.now) - counted.started)
+    wall = max(active, (counted.ended or counted.now) - counted.started)  # a clock may have been set back
     handler_seconds = tally.duration_us / 1e6
     report = BatchReport(
         batch_id=counted.batch_id,
@@ -243,7 +246,7 @@ def report_on(
         success_rate=round(tally.success / done, 6) if done else None,
         items_per_second=round(done / active, 3) if done and active else None,
         wall_time=round(wall, 3),
-        paused_time=round(max(0.0, wall - active), 3),
+        paused_time=round(wall - active, 3),
         latency_p50=percentile(counted.histogram, 0.50),
         latency_p95=percentile(counted.histogram, 0.95),
         latency_p99=percentile(counted.histogram, 0.99),
@@ -254,6 +257,7 @@ def report_on(
         speedup=round(handler_seconds / active, 2) if done and active else None,
         failure_groups=[_group(group, counted.names) for group in counted.groups],
         input_cut=counted.input_cut,
+        spent=counted.spent,
     )
     report._results = results
     return report

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from batchq.app.words import iso
@@ -16,6 +17,7 @@ from batchq.model import (
     CANCELLED,
     CANCELLING,
     ENDED,
+    EXPIRED,
     FILLING,
     HALTED,
     INTERRUPTED,
@@ -23,9 +25,10 @@ from batchq.model import (
     PAUSING,
     QUEUED,
     RUNNING,
-    BatchSpec,
+    BatchRow,
     Tally,
 )
+from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import ErrorGroup, reading
 
@@ -52,6 +55,8 @@ class BatchStatus(NamedTuple):
         rate: outcomes per second over the last minute; None while nothing was recorded in it.
         remaining_seconds: at that rate; None where it cannot be told.
         groups: the most frequent kinds of failure.
+        spent: what handlers have spent, by unit.
+        exit_code: of the command that ran it until it was halted; None of any other batch.
     """
 
     batch_id: str
@@ -67,6 +72,8 @@ class BatchStatus(NamedTuple):
     rate: float | None
     remaining_seconds: float | None
     groups: tuple[ErrorGroup, ...] = ()
+    spent: Mapping[str, float] = MappingProxyType({})
+    exit_code: int | None = None
 
     @property
     def input_cut(self) -> bool:
@@ -99,6 +106,7 @@ class BatchStatus(NamedTuple):
                 {"error_type": group.error_type, "error": group.message, "failed": group.failed}
                 for group in self.groups
             ],
+            "spent": dict(self.spent),
             "spec": asdict(self.spec),
         }
 
@@ -110,7 +118,7 @@ def status(home: Home, batch_id: str) -> BatchStatus:
 
 def list_batches(home: Home) -> Iterator[BatchStatus | BatchqError]:
     """How each batch stands, and an error in the place of one that cannot be read: it harms no other."""
-    for batch_id in home.batch_ids():
+    for batch_id in home.batch_ids(whole=False):
         try:
             yield status(home, batch_id)
         except BatchqError as error:
@@ -128,10 +136,12 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         tally = reader.tally()
         rate = reader.rate(time.time()) if held else None
         groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
+        spent = reader.spent()
+        exit_code = reader.exit_code()
     left = tally.items - tally.done
     return BatchStatus(
         batch_id=row.batch_id,
-        state=row.state if held else ABANDONED.get(row.state, row.state),
+        state=_shown_state(row, held),
         reason=row.reason,
         holder=holder if row.state not in ENDED else None,
         created_at=row.created_at,
@@ -143,4 +153,12 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         rate=rate if left else None,
         remaining_seconds=left / rate if rate and left and row.input_done else None,
         groups=tuple(group for group in groups if group.failed),
+        spent=spent,
+        exit_code=exit_code,
     )
+
+
+def _shown_state(row: BatchRow, held: bool) -> str:
+    state = row.state if held else ABANDONED.get(row.state, row.state)
+    late = row.spec.deadline is not None and row.ended_at is not None and row.ended_at >= row.spec.deadline
+    return EXPIRED if state == CANCELLED and late else state

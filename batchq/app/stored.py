@@ -11,7 +11,8 @@ from typing import Any, overload
 
 from batchq.app.report import GROUPS, BatchReport, Counted, report_on
 from batchq.app.status import status_of
-from batchq.model import FAILED, BatchSpec
+from batchq.model import FAILED
+from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
 from batchq.store.reading import ResultRow, reading
 
@@ -104,6 +105,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         state=status.state,
         reason=status.reason,
         input_cut=status.input_cut,
+        spent=status.spent,
     )
     failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
     gapless = status.tally.done == status.tally.items

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from batchq.app.status import RESUMABLE, BatchStatus
-from batchq.app.words import count, duration, rate, shorten
+from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, Tally
+from batchq.pace import budgets_of, over_budget
+from batchq.spec import BatchSpec
 
 if TYPE_CHECKING:
     from batchq.app.report import BatchReport
@@ -38,8 +39,9 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     if report.processed_items:
         lines += [("time", _time_line(report)), ("handler", _handler_line(report))]
     lines += [("attempts", _attempts_line(report))] if report.attempts else []
+    lines += [("spent", spent_words(report.spent))] if report.spent else []
     lines += [("reason", shorten(report.reason, 400))] if report.reason else []
-    lines += [("started", report.started_at[:19] + " UTC")]
+    lines += [("started", report.started_at[:19].replace("T", " ") + " UTC")]
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
     text += "".join(_failure_lines(failed))
@@ -65,8 +67,8 @@ def items_line(report: BatchReport) -> str:
     return f"{report.total_items:,}: {', '.join(parts)}{share}"
 
 
-def status_text(status: BatchStatus, command: Command = plain_command) -> str:
-    """One batch in a few aligned lines."""
+def status_text(status: BatchStatus, command: Command = plain_command, more: Sequence[tuple[str, str]] = ()) -> str:
+    """One batch in a few aligned lines, with `more` of them (name and value) where somebody watches it."""
     lines = [("items", progress_words(status.tally, status.input_done))]
     if status.rate:
         left = "" if status.remaining_seconds is None else f", {duration(status.remaining_seconds)} left"
@@ -75,10 +77,14 @@ def status_text(status: BatchStatus, command: Command = plain_command) -> str:
         lines.append(("reason", shorten(status.reason, 400)))
     if status.holder:
         lines.append(("run by", status.holder))
-    lines.append(("input", f"{shorten(status.spec.source.name)}, {_at_a_time(status)}"))
-    lines.append(("started", _local(status.started_at or status.created_at)))
+    lines.append(("input", shorten(status.spec.source.name)))
+    lines.append(("limits", limits_words(status.spec)))
+    if status.spent:
+        lines.append(("spent", spent_words(status.spent)))
+    lines += more
+    lines.append(("started", moment(status.started_at or status.created_at)))
     if status.ended_at:
-        lines.append(("ended", _local(status.ended_at)))
+        lines.append(("ended", moment(status.ended_at)))
     text = _aligned(f"{status.batch_id}: {status.state}", lines)
     text += "".join(
         _failure_lines([{"failed": g.failed, "error_type": g.error_type, "error": g.message} for g in status.groups])
@@ -102,7 +108,7 @@ def status_table(batches: Iterable[BatchStatus]) -> str:
                 f"{tally.failed:,}",
                 rate(status.rate) if status.rate else "",
                 "" if status.remaining_seconds is None else duration(status.remaining_seconds),
-                _local(status.started_at or status.created_at),
+                moment(status.started_at or status.created_at),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -149,6 +155,8 @@ def go_on_line(status: BatchStatus, command: Command) -> str:
     """How to go on with a batch that has not ended; empty of one that was cancelled."""
     if status.state not in RESUMABLE:
         return ""
+    if over_budget(budgets_of(status.spec.budgets), status.spent):
+        return f"Raise it first: {command('set', status.batch_id, '--budget', 'UNIT=N')}; then resume."
     return f"Go on with: {_resume(status.batch_id, status.input_cut, command)}"
 
 
@@ -221,8 +229,38 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{int(share * 1000) / 10:g}%"
 
 
-def _at_a_time(status: BatchStatus) -> str:
-    return at_a_time(status.spec.concurrency, status.spec.workers)
+def limits_words(spec: BatchSpec) -> str:
+    """The limits of a batch that can be changed while it runs.
+
+    Example:
+        5 at a time in 2 workers, 300 s a try, 3 tries, at most 600/m
+    """
+    parts = [at_a_time(spec.concurrency, min(spec.workers, spec.concurrency))]
+    parts.append("no timeout" if spec.timeout is None else f"{spec.timeout:g} s a try")
+    parts.append(count(spec.retry_attempts, "try", "tries"))
+    if spec.rates:
+        parts.append("at most " + " and ".join(spec.rates))
+    if spec.budgets:
+        parts.append("budget " + " and ".join(spec.budgets))
+    if spec.adaptive:
+        parts.append("adaptive")
+    if spec.halt:
+        parts.append(f"halt at {spec.halt} failed")
+    if spec.deadline is not None:
+        parts.append(f"until {moment(spec.deadline)}")
+    if spec.memfree is not None:
+        parts.append(f"{spec.memfree / 2**30:.3g} GiB of memory left free")
+    return ", ".join(parts)
+
+
+def spent_words(spent: Mapping[str, float]) -> str:
+    """What handlers have spent.
+
+    Example:
+        >>> spent_words({"tokens": 81200.0, "usd": 0.4225})
+        '81,200 tokens, 0.4225 usd'
+    """
+    return ", ".join(f"{amount:,.10g} {unit}" for unit, amount in spent.items())
 
 
 def at_a_time(concurrency: int, workers: int) -> str:
@@ -233,7 +271,3 @@ def at_a_time(concurrency: int, workers: int) -> str:
         '5 at a time in 2 workers'
     """
     return f"{concurrency:,} at a time in {count(workers, 'worker')}"
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

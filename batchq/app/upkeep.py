@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from batchq.app.status import BatchStatus, list_batches, status_of
-from batchq.errors import ConfigError
 from batchq.model import ENDED
-from batchq.store.batch import BatchStore
+from batchq.store.batch import DAMAGED, BatchStore
 from batchq.store.connection import DatabaseError
 from batchq.store.home import Home
 from batchq.store.repair import repair as mend
-
-UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 class Check(NamedTuple):
@@ -26,10 +21,12 @@ class Check(NamedTuple):
     Attributes:
         broken: what is wrong, in words; empty when nothing is.
         mended: whether something was, and no longer is.
+        damaged: the file itself has lost something, which nothing mends.
     """
 
     broken: list[str]
     mended: bool = False
+    damaged: bool = False
 
 
 def check(home: Home, batch_id: str, repair: bool = False) -> Check:
@@ -53,10 +50,10 @@ def check(home: Home, batch_id: str, repair: bool = False) -> Check:
             with closing(BatchStore(folder.database)) as store:
                 broken = store.check()
             if not broken or not repair:
-                return Check(broken)
+                return Check(broken, damaged=any(DAMAGED in problem for problem in broken))
             left = mend(folder.database, spec.durability, spec.chunk_size)
         except DatabaseError as error:
-            return Check([f"the file is damaged: {error}"])
+            return Check([f"{DAMAGED}: {error}"], damaged=True)
         return Check(left, mended=not left)
     finally:
         if lock is not None:
@@ -70,7 +67,7 @@ def remove(home: Home, batch_id: str) -> None:
         BatchNotFound: there is no such batch.
         BatchBusy: it runs.
     """
-    folder = home.find(batch_id)
+    folder = home.find(batch_id, whole=False)
     lock = folder.supervise()
     try:
         folder.remove()
@@ -86,19 +83,3 @@ def ended_before(home: Home, seconds: float) -> Iterator[BatchStatus]:
             continue
         if now - batch.ended_at >= seconds:
             yield batch
-
-
-def seconds_of(name: str, text: str) -> float:
-    """A duration as people write it, in seconds.
-
-    Raises:
-        ConfigError: it is none.
-
-    Example:
-        >>> seconds_of("--older-than", "30d"), seconds_of("--older-than", "90s")
-        (2592000.0, 90.0)
-    """
-    found = DURATION.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(name, text, "a number with a unit: 90s, 15m, 12h, 30d or 4w")
-    return float(found[1]) * UNITS[found[2]]

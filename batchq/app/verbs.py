@@ -2,85 +2,42 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import re
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
+from batchq.app import descriptors
+from batchq.app.request import StartRequest, spec_of
 from batchq.app.status import BatchStatus, status_of
-from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
-from batchq.errors import BatchExists, ConfigError, HomeError, SealBroken, TargetError, UsageError
+from batchq.errors import (
+    BatchExists,
+    BatchqError,
+    ConfigError,
+    HomeError,
+    SealBroken,
+    StorageFailed,
+    TargetError,
+    UsageError,
+)
 from batchq.handlers import load_handler, load_target, split_target, unpickle
-from batchq.inputs import describe, open_reader
-from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, BatchSpec, Tally
+from batchq.inputs import open_reader
+from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, Tally
+from batchq.spec import BatchSpec
 from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
+from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import ResultRow, reading
 from batchq.store.rerun import rerun
+from batchq.store.reserve import make_reserve
 from batchq.store.seal import Seal
 
-
-@dataclass(frozen=True)
-class StartRequest:
-    """What `start` is asked for; each field as the option of that name.
-
-    Attributes:
-        input: a file, or ``-`` for standard input.
-        func: TARGET of the handler.
-        batch_id: the user's own id; None chooses one.
-        input_format: None tells it by the file's name.
-        setup: TARGET of a context manager that each worker enters once.
-        concurrency: items in flight in the whole batch.
-        workers: processes at most; None: as many as there are usable cores.
-        timeout: seconds per attempt; 0 for no limit.
-        retry_attempts: attempts of an item, the first included.
-        retry_delay: seconds before the second attempt.
-        retry_backoff: factor from one delay to the next.
-        chunk_size: items in a chunk.
-        limit: read at most that many records.
-        durability: ``normal`` or ``full``.
-        grace: seconds that items in flight have after a first Ctrl-C.
-        max_uncommitted: outcomes that are uncommitted at most, over all workers.
-        fail_empty: an empty result fails its item.
-        retry_max_delay: seconds; no delay is longer.
-        retry_jitter: share of a delay that is added at random.
-        retry_budget: share of the attempts that may be retries.
-        no_retry: names of exceptions that are not tried again.
-        retry_on: names of exceptions that are, although they would not be.
-        halt: failed items (``100``) or share of them (``20%``) that halts the batch.
-        no_breaker: go on even when everything fails.
-    """
-
-    input: str
-    func: str
-    batch_id: str | None = None
-    input_format: str | None = None
-    setup: str | None = None
-    concurrency: int = 5
-    workers: int | None = None
-    timeout: float = 300.0
-    retry_attempts: int = 3
-    retry_delay: float = 1.0
-    retry_backoff: float = 2.0
-    chunk_size: int = 50
-    limit: int | None = None
-    durability: str = "normal"
-    grace: float = 8.0
-    max_uncommitted: int = 1000
-    fail_empty: bool = False
-    retry_max_delay: float = 60.0
-    retry_jitter: float = 0.1
-    retry_budget: float = 1.0
-    no_retry: tuple[str, ...] = ()
-    retry_on: tuple[str, ...] = ()
-    halt: str | None = None
-    no_breaker: bool = False
+CANNOT_LOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 @dataclass(frozen=True)
@@ -104,7 +61,7 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     Raises:
         UsageError: an option, the target, the input, the id or the home cannot be used.
     """
-    spec = _spec(request)
+    spec = spec_of(request)
     _check_targets(spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     folder = make(home, request.batch_id, spec)
@@ -124,15 +81,16 @@ def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | Non
         UsageError: the id or the home cannot be used.
         BatchBusy: another process is making it.
     """
+    descriptors.require(spec.workers)
     try:
         folder = home.claim(batch_id)
     except BatchExists as taken:
         folder = home.cut_short(taken.batch_id)
     try:
         lock = folder.supervise()
-    except OSError as error:  # a file system that cannot lock is found out now
+    except StorageFailed as error:  # a file system that cannot lock is found out now
         folder.remove()
-        raise HomeError(str(home.path), str(error)) from error
+        raise _unusable(home, error.__cause__ or error) from error
     try:
         if folder.database.exists():
             raise BatchExists(folder.batch_id)
@@ -144,12 +102,22 @@ def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | Non
 
 def _make_file(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None) -> None:
     try:
+        make_reserve(folder.path)
         create_batch(folder.database, folder.batch_id, spec, handler, Seal(home.path).over(spec, handler))
     except BaseException as error:
         folder.remove()
-        if isinstance(error, (OSError, DatabaseError)):
-            raise HomeError(str(home.path), str(error)) from error
+        if isinstance(error, (OSError, DatabaseError, StorageFailed)):
+            raise _unusable(home, error) from error
         raise
+
+
+def _unusable(home: Home, error: BaseException) -> BatchqError:
+    """Why no batch can be made in `home`."""
+    if used_up(error):
+        return too_many_files()
+    if isinstance(error, OSError) and error.errno in CANNOT_LOCK:
+        return HomeError(str(home.path), f"its file system cannot lock files ({error.strerror})")
+    return HomeError(str(home.path), str(error))
 
 
 def resume(
@@ -183,12 +151,15 @@ def resume(
     now = status_of(folder)
     if now.state in ENDED or (unpaused and now.holder is not None):
         return now
+    descriptors.require(now.spec.workers)
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
         raise UsageError(
             _input_lost(now.spec), f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
         )
     spec = _function_of(home, folder, now.spec, func, setup)
+    if now.spec.on_finish and not spec.on_finish:
+        hooks.note(f"the command for its end ({now.spec.on_finish}) is from elsewhere, and will not be run")
     supervisor = Supervisor(folder, None, hooks, ignore_changed_input=ignore_changed_input, input_ended=input_ended)
     return Session(batch_id, spec, supervisor)
 
@@ -261,9 +232,11 @@ def _leave(folder: BatchFolder, event: str) -> str:
 def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None) -> BatchSpec:
     """The specification with a function that may be run: the sealed one, or the one that the user names."""
     pickled = _handler_of(folder)[0]
-    if (func is None or (spec.setup and setup is None)) and not _is_ours(home, folder, spec):
-        raise SealBroken(folder.batch_id, bool(spec.setup))
     before = spec
+    if not _is_ours(home, folder, spec):
+        if func is None or (spec.setup and setup is None):
+            raise SealBroken(folder.batch_id, bool(spec.setup))
+        spec = replace(spec, on_finish=None)  # sealed anew, it would be ours
     if func is not None:
         target, found = split_target(func, Path.cwd())
         spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None)
@@ -303,65 +276,6 @@ def exit_code(ending: Ending, tally: Tally) -> int:
     if ending.state == COMPLETED and not ending.stopped:
         return 1 if tally.failed else 0
     return ending.exit_code
-
-
-def _spec(request: StartRequest) -> BatchSpec:
-    workers = usable_cores() if request.workers is None else request.workers
-    check_count("--concurrency", request.concurrency, MAX_CONCURRENCY)
-    check_count("--workers", workers)
-    check_count("--chunk-size", request.chunk_size)
-    check_number("--timeout", request.timeout)
-    check_number("--grace", request.grace)
-    if request.limit is not None:
-        check_count("--limit", request.limit)
-    check_choice("--durability", request.durability, DURABILITIES)
-    check_count("--retry-attempts", request.retry_attempts)
-    check_number("--retry-delay", request.retry_delay)
-    check_number("--retry-backoff", request.retry_backoff, least=1.0)
-    Limit.of(request.halt)
-    check_number("--retry-max-delay", request.retry_max_delay)
-    check_number("--retry-jitter", request.retry_jitter, most=1.0)
-    check_number("--retry-budget", request.retry_budget, most=1.0)
-    check_count("--max-uncommitted", request.max_uncommitted)
-    cwd = Path.cwd()
-    target, folder = split_target(request.func, cwd)
-    setup = split_target(request.setup, cwd)[0] if request.setup else None
-    return BatchSpec(
-        target=target,
-        folder=str(folder),
-        cwd=str(cwd),
-        python=sys.executable,
-        source=describe(request.input, request.input_format, request.limit),
-        setup=setup,
-        concurrency=request.concurrency,
-        workers=min(workers, request.concurrency),
-        timeout=_plain(request.timeout) or None,
-        retry_attempts=request.retry_attempts,
-        retry_delay=request.retry_delay,
-        retry_backoff=request.retry_backoff,
-        chunk_size=request.chunk_size,
-        durability=request.durability,
-        max_uncommitted=request.max_uncommitted,
-        grace=request.grace,
-        fail_empty=request.fail_empty,
-        retry_max_delay=request.retry_max_delay,
-        retry_jitter=request.retry_jitter,
-        retry_budget=request.retry_budget,
-        no_retry=request.no_retry,
-        retry_on=request.retry_on,
-        halt=request.halt,
-        breaker=not request.no_breaker,
-    )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _plain(seconds: float) -> float:
-    """30.0 as 30: it is shown in errors as the user typed it."""
-    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def _check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:

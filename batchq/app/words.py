@@ -22,6 +22,16 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
+def moment(seconds: float) -> str:
+    """Seconds since 1970 for people: the same in every time zone, as the dates in the ids of batches are.
+
+    Example:
+        >>> moment(0.0)
+        '1970-01-01 00:00:00 UTC'
+    """
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def duration(seconds: float) -> str:
     """A duration for people, with two or three digits that matter.
 

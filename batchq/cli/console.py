@@ -6,6 +6,7 @@ At the top this module, like all of ``cli``, imports click, ``batchq.config`` an
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -60,8 +61,15 @@ class Console:
 
     def command(self, *words: str) -> str:
         """A command to recommend: with --home, where this one needed it."""
-        home = ["--home", self._home] if self._home and self._home_named else []
-        return shlex.join(["batchq", *words, *home])
+        return shlex.join(["batchq", *words]) + self._home_option
+
+    def with_home(self, hint: str) -> str:
+        """`hint`, whose commands work in the home of this one: they stand in backticks or behind the last colon."""
+        return re.sub(r"`batchq [^`]+(?=`)|(?<=: )batchq .+$", lambda found: found[0] + self._home_option, hint)
+
+    @property
+    def _home_option(self) -> str:
+        return f" --home {shlex.quote(self._home)}" if self._home and self._home_named else ""
 
     def say(self, text: str) -> None:
         """A message on stderr, not with -q."""
@@ -87,6 +95,12 @@ class Console:
         from batchq.app.render import SCHEMA, json_text
 
         self.write([json_text({"schema": SCHEMA, **value})])
+
+    def write_json_line(self, value: dict[str, Any]) -> None:
+        """The same on a single line, for who reads one object after the other."""
+        from batchq.app.render import SCHEMA, json_line
+
+        self.write([json_line({"schema": SCHEMA, **value})])
 
 
 def common_options(command: F) -> F:
@@ -143,7 +157,7 @@ def run_command(group: click.Group, arguments: list[str] | None) -> int:
         code = group.main(arguments, "batchq", standalone_mode=False, obj=console)
         sys.stdout.flush()
     except BatchqError as error:
-        complain(str(error) or type(error).__name__, error.hint)
+        complain(str(error) or type(error).__name__, console.with_home(error.hint))
         return error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "batchq"
@@ -158,7 +172,10 @@ def run_command(group: click.Group, arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
     except OSError as error:
-        complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        from batchq.store.descriptors import too_many_files, used_up
+
+        known = str(too_many_files()) if used_up(error) else error.strerror or str(error)
+        complain(known + (f": {error.filename}" if error.filename else ""))
         return DISK
     except Exception as error:
         complain(

@@ -107,7 +107,7 @@ def rm(console: Console, /, batch_ids: tuple[str, ...], yes: bool) -> int:
 
     home = console.home()
     for batch_id in batch_ids:
-        home.find(batch_id)
+        home.find(batch_id, whole=False)
     if not _sure(yes, f"Delete {', '.join(batch_ids)} and all their results?"):
         return 2
     for batch_id in batch_ids:
@@ -133,9 +133,10 @@ def prune(console: Console, /, older_than: str, yes: bool) -> int:
     """
     from batchq.app import upkeep
     from batchq.app.words import count
+    from batchq.units import seconds_of
 
     home = console.home()
-    found = list(upkeep.ended_before(home, upkeep.seconds_of("--older-than", older_than)))
+    found = list(upkeep.ended_before(home, seconds_of("--older-than", older_than)))
     if found and not _sure(yes, f"Delete {count(len(found), 'batch', 'batches')}, {found[0].batch_id} first?"):
         return 2
     for batch in found:
@@ -169,6 +170,8 @@ def check(console: Console, /, batch_id: str, repair: bool) -> int:
         complain(f"{batch_id}: {problem}")
     if not found.broken:
         console.say(f"{batch_id}: {'mended' if found.mended else 'all is well'}")
+    elif found.damaged:
+        complain(f"{console.command('results', batch_id)} shows what can still be read; no repair brings the rest back")
     elif not repair:
         complain(f"{console.command('check', batch_id, '--repair')} mends counts and queue")
     return 1 if found.broken else 0

@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from batchq.cli.completion import complete_by_name, completion
+from batchq.cli.config import config
 from batchq.cli.console import Console, common_options, complain, run_command
 from batchq.cli.control import cancel, check, pause, prune, rm, wait
 from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_child, tell_ready
+from batchq.cli.doctor import doctor, warn_of_descriptors
+from batchq.cli.group import Verbs
+from batchq.cli.limit_options import option, start_limits
+from batchq.cli.limits import set_
 from batchq.cli.show import log, report, results, status
+from batchq.cli.signals import obeyed
 from batchq.config import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
+    from batchq.app.status import BatchStatus
     from batchq.app.verbs import Session
     from batchq.engine.hooks import Ending
-
-
-class Verbs(click.Group):
-    """Lists its commands in the order in which one needs them, and knows the nearest to a mistyped one."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they were added."""
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command, or an error that names the nearest one."""
-        name = args[0]
-        if name not in self.commands and not name.startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, self.commands, 1)
-            raise click.UsageError(f"no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""), ctx)
-        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -61,17 +46,11 @@ def cli(context: click.Context) -> None:
       batchq results batch-20261125-001 > titles.jsonl
 
     Exit codes: 0 every item succeeded; 1 finished, some items failed; 2 wrong usage or input, nothing was
-    started; 3 not finished; 70 a fault of batchq; 74 disk; 75 another process supervises that batch; 130 and
-    143 interrupted.
+    started; 3 not finished; 70 a fault of batchq; 74 disk; 75 another process supervises that batch; 129, 130
+    and 143 interrupted.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option of `start` that the environment may set too: --chunk-size by BATCHQ_CHUNK_SIZE."""
-    variable = "BATCHQ_" + name.lstrip("-").replace("-", "_").upper()
-    return click.option(name, *short, envvar=variable, show_envvar=True, **settings)
 
 
 @click.command()
@@ -83,8 +62,8 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     help="The function to run, async or not: package.module:function or path/file.py:function. "
     "It takes the item, or the item and a context.",
 )
-@_option("--id", "batch_id", metavar="ID", help="Your own id of the batch.  [default: batch-YYYYMMDD-NNN]")
-@_option(
+@click.option("--id", "batch_id", metavar="ID", help="Your own id of the batch.  [default: batch-YYYYMMDD-NNN]")
+@option(
     "--concurrency",
     "-c",
     type=int,
@@ -93,8 +72,8 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help=f"Items in flight in the whole batch, whatever the number of workers; at most {MAX_CONCURRENCY:,}.",
 )
-@_option("--workers", "-w", type=int, metavar="N", help="Processes.  [default: one a core, at most -c]")
-@_option(
+@option("--workers", "-w", type=int, metavar="N", help="Processes.  [default: one a core, at most -c]")
+@option(
     "--retry-attempts",
     type=int,
     default=3,
@@ -102,7 +81,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Run an item so often at most; 1 never runs it again.",
 )
-@_option(
+@option(
     "--retry-delay",
     type=float,
     default=1.0,
@@ -110,7 +89,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="SECONDS",
     help="Wait so long before the second attempt.",
 )
-@_option(
+@option(
     "--retry-backoff",
     type=float,
     default=2.0,
@@ -118,7 +97,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="FACTOR",
     help="Each further wait is so many times as long (60 s at most): 1, 2, 4 …",
 )
-@_option(
+@option(
     "--timeout",
     type=float,
     default=300.0,
@@ -126,7 +105,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="SECONDS",
     help="Limit of one attempt; 0 for none.",
 )
-@_option(
+@option(
     "--chunk-size",
     type=int,
     default=50,
@@ -134,8 +113,8 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Items that are stored and handed out together.",
 )
-@_option("--retry-max-delay", type=float, default=60.0, show_default=True, metavar="SECONDS", help="No wait is longer.")
-@_option(
+@option("--retry-max-delay", type=float, default=60.0, show_default=True, metavar="SECONDS", help="No wait is longer.")
+@option(
     "--retry-jitter",
     type=float,
     default=0.1,
@@ -143,7 +122,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="SHARE",
     help="Share of a wait that is added at random, so that items do not all come back at once.",
 )
-@_option(
+@option(
     "--retry-budget",
     type=float,
     default=1.0,
@@ -160,18 +139,13 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="ERROR",
     help="Name of one that is, although it would not be: TypeError, say. May be repeated.",
 )
-@_option(
-    "--halt",
-    metavar="LIMIT",
-    help="Stop the batch at so many failed items (100), or at such a share of them once 50 are done (20%).",
-)
-@_option(
+@option(
     "--no-breaker",
     is_flag=True,
     help="Go on when the first 20 items all fail, or 50 in a row fail alike; otherwise the batch pauses then.",
 )
-@_option("--limit", type=int, metavar="N", help="Read the first N records only: --limit 10 for a trial run.")
-@_option(
+@option("--limit", type=int, metavar="N", help="Read the first N records only: --limit 10 for a trial run.")
+@option(
     "--durability",
     type=click.Choice(["normal", "full"]),
     default="normal",
@@ -183,12 +157,12 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="TARGET",
     help="A context manager that each worker enters once, say an HTTP client; handlers find its value as ctx.resource.",
 )
-@_option(
+@option(
     "--input-format",
     type=click.Choice(["jsonl", "json", "csv", "tsv", "txt"]),
     help="Needed for standard input.  [default: by the file's name]",
 )
-@_option(
+@option(
     "--grace",
     type=float,
     default=8.0,
@@ -196,7 +170,7 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="SECONDS",
     help="After Ctrl-C, items in flight have so long to finish.",
 )
-@_option(
+@option(
     "--max-uncommitted",
     type=int,
     default=1000,
@@ -204,11 +178,12 @@ def _option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Advanced: outcomes in memory at most; so many items can run twice after a crash.",
 )
-@_option(
+@option(
     "--fail-empty",
     is_flag=True,
     help='Count an empty result (null, "", [], {}) as a failure: an outage that the function swallows looks like that.',
 )
+@start_limits
 @detach_option
 @common_options
 @click.pass_obj
@@ -225,12 +200,13 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     """
     from batchq.app import verbs
     from batchq.app.progress import open_display
+    from batchq.app.request import StartRequest
     from batchq.app.text import at_a_time
     from batchq.engine.hooks import Hooks
 
     if detach and not is_quiet_child(console):
         return begin_detached(console, reads_stdin=options["input"] == "-")
-    request = verbs.StartRequest(**options)
+    request = StartRequest(**options)
     stdin = sys.stdin.buffer if request.input == "-" else None
     with open_display(console.quiet) as display:
         with _handlers_print_to_stderr():
@@ -306,7 +282,7 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
 def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
     """Run failed items again, in the same batch; their earlier attempts stay in the history.
 
-    
+    \b
       batchq retry batch-20261125-001
       batchq retry batch-20261125-001 --error "HTTP 5.." --item a4
     """
@@ -324,37 +300,23 @@ def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[st
 
 
 def _supervise(console: Console, session: Session, opening: str) -> Ending:
-    """Run the batch to its end, or until SIGINT or SIGTERM asks it to stop."""
+    """Run the batch to its end, or until a signal asks it to stop."""
     console.log = console.home().find(session.batch_id).log
+    warn_of_descriptors(console, session.spec)
     if is_child():
         tell_ready(console, session.batch_id)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        words = "abandoning what is in flight" if console.died_of else _stopping(session.spec.grace)
-        console.died_of = console.died_of or number
-        session.supervisor.stop()
-        if not console.quiet:
-            # Not by print: the signal may have come in the middle of another one.
-            line_end = b"\n" if os.isatty(2) else b""
-            with contextlib.suppress(OSError):
-                os.write(2, line_end + f"batchq: {words}\n".encode())
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    console.say(opening)
-    ending = session.supervisor.run()
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    return ending
+    with obeyed(console, session.supervisor, session.spec.grace):
+        console.say(opening)
+        return session.supervisor.run()
 
 
 def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     """Report, or say how to go on; the exit code."""
-    from batchq.app.render import report_json
+    from batchq.app.finish import run_on_finish
     from batchq.app.status import status
-    from batchq.app.stored import build_report
-    from batchq.app.text import go_on_line, interrupted_line, report_text
+    from batchq.app.text import interrupted_line
     from batchq.app.verbs import exit_code
-    from batchq.model import COMPLETED
 
     home = console.home()
     now = status(home, batch_id)
@@ -363,17 +325,29 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
         complain(interrupted_line(now, console.command))
         return code
     console.died_of = None  # the signal came when all was done
+    try:
+        return _tell_end(console, now, ending, code)
+    finally:
+        if now.spec.on_finish:
+            run_on_finish(home, now, code)
+
+
+def _tell_end(console: Console, now: BatchStatus, ending: Ending, code: int) -> int:
+    from batchq.app.render import report_json
+    from batchq.app.stored import build_report
+    from batchq.app.text import go_on_line, report_text
+    from batchq.model import COMPLETED
+
+    batch_id = now.batch_id
     if console.as_json or not console.quiet:
-        made = build_report(home.find(batch_id))
-        console.write(report_json(made) if console.as_json else [report_text(made, console.command)])
+        made = build_report(console.home().find(batch_id))
+        with contextlib.suppress(click.exceptions.Exit):  # nobody reads it: what the batch came to still counts
+            console.write(report_json(made) if console.as_json else [report_text(made, console.command)])
     if ending.state != COMPLETED:
         why = f": {ending.reason}" if ending.reason else ""
-        complain(f"{batch_id} is {ending.state}{why}", go_on_line(now, console.command))
+        hint = console.with_home(ending.hint) or go_on_line(now, console.command)
+        complain(f"{batch_id} is {now.state}{why}", hint)
     return code
-
-
-def _stopping(grace: float) -> str:
-    return f"stopping; what is in flight has {grace:g} s to finish (once more: abandon it)"
 
 
 @contextlib.contextmanager
@@ -383,8 +357,11 @@ def _handlers_print_to_stderr() -> Iterator[None]:
         yield
 
 
-for _command in (start, pause, resume, cancel, retry, status, wait, results, report, log, check, rm, prune):
+_STEERING = (start, pause, resume, cancel, retry, set_)
+_LOOKING = (status, wait, results, report, log, check, rm, prune, config, doctor, completion)
+for _command in (*_STEERING, *_LOOKING):
     cli.add_command(_command)
+complete_by_name(cli)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-
 import click
 
 from batchq.cli.console import Console, common_options, complain
+from batchq.cli.watch import watch
 
 _RAW_HELP = "CSV: leave texts that a spreadsheet would run as a formula as they are."
 
 
 @click.command()
 @click.argument("batch_id", metavar="[ID]", required=False)
+@click.option("--watch", "watching", is_flag=True, help="Look again and again, until no process runs it any more.")
+@click.option(
+    "--interval",
+    type=float,
+    metavar="SECONDS",
+    help="Between two looks of --watch.  [default: 1 on a terminal, elsewhere 10]",
+)
 @common_options
 @click.pass_obj
-def status(console: Console, /, batch_id: str | None) -> int:
+def status(console: Console, /, batch_id: str | None, watching: bool, interval: float | None) -> int:
     """How a batch stands, or all of them: how far, how fast, what fails and why.
+
+    With --watch, a terminal is redrawn in place; elsewhere there is a line each time (with --json an object).
 
     \b
       batchq status
       batchq status batch-20261125-001 --json
+      batchq status batch-20261125-001 --watch
     """
     from batchq.app import status as standing
     from batchq.app.text import status_table, status_text
 
     home = console.home()
+    if watching:
+        return watch(console, home, batch_id, interval)
+    if interval is not None:
+        raise click.UsageError("--interval is of use with --watch only")
     if batch_id is not None:
         one = standing.status(home, batch_id)
         if console.as_json:
@@ -44,7 +55,7 @@ def status(console: Console, /, batch_id: str | None) -> int:
     elif batches:
         console.write([status_table(batches)])
     for error in errors:
-        complain(str(error), error.hint)
+        complain(str(error), console.with_home(error.hint))
     if not found:
         console.say(f"no batches in {home.path}")
     return 0
@@ -81,7 +92,7 @@ def results(console: Console, /, batch_id: str, only: str | None, form: str, wit
     with reading(console.home().find(batch_id).database) as reader:
         rows = reader.results(only, with_input)
         as_csv = form == "csv" and not console.as_json
-        console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows))
+        console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows, console.as_json))
     return 0
 
 
@@ -124,26 +135,29 @@ def report(console: Console, /, batch_id: str, form: str, raw: bool) -> int:
 @click.command()
 @click.argument("batch_id", metavar="ID")
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", help="The last N lines only.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is still to come, until no process runs it.")
 @common_options
 @click.pass_obj
-def log(console: Console, /, batch_id: str, lines: int | None) -> int:
+def log(console: Console, /, batch_id: str, lines: int | None, follow: bool) -> int:
     """What the supervisor, the workers and the handlers had to say, prints included.
 
     \b
       batchq log batch-20261125-001 -n 20
+      batchq log batch-20261125-001 -f
     """
-    path = console.home().find(batch_id).log
-    said = _lines(path) if lines is None else iter(deque(_lines(path), lines))
+    from batchq.app.tail import follow_lines, read_lines
+
+    folder = console.home().find(batch_id, whole=False)
+    if follow:
+        for line in follow_lines(folder.log, lambda: not folder.lock.is_held(), lines):
+            if console.as_json:
+                console.write_json_line({"batch_id": batch_id, "line": line.rstrip("\n")})
+            else:
+                console.write([line])
+        return 0
+    said = read_lines(folder.log, lines)
     if console.as_json:
         console.write_json({"batch_id": batch_id, "lines": [line.rstrip("\n") for line in said]})
     else:
         console.write(said)
     return 0
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            yield from file
-    except FileNotFoundError:
-        return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 AHEAD_SECONDS: Final = 0.1
+QUIET_RATE: Final = 0.05
+"""The mean falls by half at each tick: it is below that after a second in which nothing was begun."""
 
 
 class Ahead:
@@ -25,6 +27,11 @@ class Ahead:
         self._rate = 0.5 * self._rate + 0.5 * self._begun / seconds
         self._begun = 0
         self.low_water = int(self._rate * AHEAD_SECONDS / 2)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing was begun for about a second."""
+        return self._rate < QUIET_RATE
 
     def wanted(self, idle: int, there: int) -> int:
         """Items to ask for, with so many idle slots and so many items there."""

@@ -1,7 +1,7 @@
 """What each worker is at, in memory that outlives it: a file that supervisor and workers map.
 
-    [stop of all | … | hold until | halt asked by] then per place
-    [pid | worker | stop | starving | leaving | beat | current | spare | seq of slot 0, 1, …]
+    [stop of all | … | hold until | halt asked by | disk full | limits] then per place
+    [pid | worker | stop | starving | leaving | beat | current | slots | … | seq of slot 0, 1, …]
 
 When a worker dies, its place still says which items it had begun: those are the suspects, and nobody else.  It is a
 file in the batch's folder, and not anonymous memory, so that the next supervisor can read it when this one has died
@@ -13,15 +13,35 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _CELL: Final = 8
-_HEADER: Final = 8
-_PLACE: Final = 8
-_STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY = range(5)
-_PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT = range(7)
+_HEADER: Final = 16
+_PLACE: Final = 12
+_STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY, _DISK_FULL, _WAIT = range(7)
+_TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN = range(7, 14)
+_PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT, _ALLOWED, _OVERLOADS, _OBEYED, _RETIRING = range(11)
+
+
+class Limits(NamedTuple):
+    """The limits of a batch that its workers read from the board.
+
+    Attributes:
+        timeout_us: microseconds of one attempt; 0 for no limit.
+        retry_attempts: attempts of an item.
+        pace: a number that changes with the rate limits.
+        paced: 1 where one of them limits what begins.
+        workers: workers side by side.
+    """
+
+    timeout_us: int
+    retry_attempts: int
+    pace: int
+    paced: int
+    workers: int
 
 
 class Board:
@@ -63,6 +83,32 @@ class Board:
     def halt_asked_by(self) -> int:
         """The item whose handler has asked to stop the batch; 0 where none has."""
         return int(self._cells[_HALT_BY])
+
+    def set_limits(self, limits: Limits) -> None:
+        """Let the workers know the limits that hold from now on."""
+        self._cells[_TIMEOUT_US : _WORKERS + 1] = memoryview(array("q", limits))
+
+    def set_counts(self, attempts: int, retries: int) -> None:
+        """Let the workers know how many attempts there were in the whole batch, and after how many another followed."""
+        self._cells[_TRIED], self._cells[_TRIED_AGAIN] = attempts, retries
+
+    @property
+    def held(self) -> bool:
+        """Whether no worker may begin an item just now."""
+        return self.place(0).held
+
+    def wait(self, wait: bool) -> None:
+        """Let no worker begin an item while `wait` holds: the machine is short of memory."""
+        self._cells[_WAIT] = wait
+
+    def hold(self, seconds: float) -> None:
+        """Let no worker begin an item for so long."""
+        self.place(0).hold(seconds)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether a worker has found no room for what it has to write."""
+        return bool(self._cells[_DISK_FULL])
 
     def go_on(self) -> None:
         """Take `stop_all` back: new workers may come."""
@@ -130,6 +176,10 @@ class Place:
         """The handler of item `seq` asks to stop the whole batch."""
         self._header[_HALT_BY] = seq
 
+    def tell_disk_full(self) -> None:
+        """There is no room for what this worker has to write; it leaves when what is in flight has ended."""
+        self._header[_DISK_FULL] = 1
+
     def hold(self, seconds: float) -> None:
         """Let no worker begin an item for so long: the server that they call is overloaded."""
         until = time.monotonic_ns() + int(seconds * 1e9)
@@ -140,7 +190,39 @@ class Place:
     def held(self) -> bool:
         """Whether no item may begin just now."""
         until: int = self._header[_HOLD_UNTIL]
-        return until != 0 and time.monotonic_ns() < until
+        return bool(self._header[_WAIT]) or (until != 0 and time.monotonic_ns() < until)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold now."""
+        return Limits(*self._header[_TIMEOUT_US : _WORKERS + 1])
+
+    @property
+    def slots(self) -> int:
+        """Items that this worker may have in flight."""
+        return int(self._cells[_ALLOWED])
+
+    def allow(self, slots: int) -> None:
+        """Let this worker have so many items in flight."""
+        self._cells[_ALLOWED] = slots
+
+    @property
+    def obeyed(self) -> int:
+        """Items that this worker may have in flight until it has seen another number in `slots`."""
+        return int(self._cells[_OBEYED])
+
+    def obey(self, slots: int) -> None:
+        """This worker has so many in flight at most from now on."""
+        self._cells[_OBEYED] = slots
+
+    @property
+    def overloads(self) -> int:
+        """How often this worker was told that the server which items call is overloaded."""
+        return int(self._cells[_OVERLOADS])
+
+    def count_overload(self) -> None:
+        """The server that items call is overloaded."""
+        self._cells[_OVERLOADS] += 1
 
     @property
     def starving(self) -> bool:
@@ -173,6 +255,20 @@ class Place:
     @current.setter
     def current(self, seq: int) -> None:
         self._cells[_CURRENT] = seq
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Attempts of the whole batch, and those after which another followed, as the supervisor saw them last."""
+        return self._header[_TRIED], self._header[_TRIED_AGAIN]
+
+    @property
+    def retiring(self) -> bool:
+        """Whether the worker begins nothing more, by itself, and leaves when what is in flight has finished."""
+        return bool(self._cells[_RETIRING])
+
+    def retire(self) -> None:
+        """Tell that this worker begins nothing more, so that another can have its share."""
+        self._cells[_RETIRING] = 1
 
     @property
     def leaving(self) -> bool:

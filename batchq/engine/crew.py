@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from batchq.engine.board import Board
+from batchq.engine.board import Board, Limits
 from batchq.engine.failures import describe
-from batchq.engine.hang import HANG_SECONDS, Beats
 from batchq.engine.hooks import Ending
-from batchq.engine.limits import shares
+from batchq.engine.limits import Stake, retry_config, settle, shares
 from batchq.engine.local import Engine, WorkerHandle
+from batchq.engine.orders import LEFT_FAILED, WorkerSpec
 from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quarantine_lanes
 from batchq.engine.retry import RetryHandler
-from batchq.engine.worker import LEFT_FAILED, WorkerSpec, retry_config
+from batchq.engine.watchdog import ABANDONED, Watchdog
 from batchq.errors import ItemTimeout
 from batchq.model import HALTED, BatchRow, FailedAttempt
+from batchq.pace import ITEMS, rates_of
+from batchq.spec import BatchSpec
 from batchq.store.batch import BatchStore, Progress
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.home import BatchFolder
@@ -28,16 +30,20 @@ START_FAILURES: Final = 3
 """Workers in a row that die before they have begun anything: the fault is not an item's."""
 LEAVE_SECONDS: Final = 5.0
 WORKERS_PER_EPOCH: Final = 100_000
+SPARE_PLACES: Final = 16
+SPARE_SLOTS: Final = 8192
+"""Room on every board; for more than that `set` lets all workers be replaced."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Place:
-    """A worker's place: a share of the slots, and whoever fills it now."""
+    """A worker's place: a share of the slots (none: it stays vacant), and whoever fills it now."""
 
     index: int
-    slots: int
+    slots: int = 0
+    retiring: bool = False
     worker: WorkerHandle | None = None
     failures: int = 0
 
@@ -52,6 +58,7 @@ class Crew:
         epoch: the supervisor's epoch.
         engine: what runs workers.
         wake: set when one of them ends.
+        gives_up: whether everything is to be abandoned.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Crew:
         epoch: int,
         engine: Engine,
         wake: threading.Event,
+        gives_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._folder = folder
         self._store = store
@@ -69,23 +77,131 @@ class Crew:
         self._epoch = epoch
         self._engine = engine
         self._wake = wake
+        self._gives_up = gives_up
         self._started = 0
-        self._beats = Beats()
+        self._places: list[_Place] = []
+        self._watchdog: Watchdog | None = None
         self._quarantining = True
         self._next_lane = max([LANE_ALONE, *store.queue.quarantined()]) + 1
         self.fault: Ending | None = None
         """How the batch has to end, because its workers cannot run at all."""
 
-    def open(self) -> None:
-        """Make the board; before that, `judge` alone may be called."""
-        places = shares(self._row.spec.concurrency, self._row.spec.workers)
-        self._places = [_Place(index, slots) for index, slots in enumerate(places)]
-        self.board = Board(self._folder.board, len(places), max(places))
+    def open(self, row: BatchRow) -> None:
+        """Make a board for the limits of `row`, while no worker lives; before that, `judge` alone may be called."""
+        parts = shares(row.spec.concurrency, row.spec.workers)
+        # With room to spare, so that `set` is felt at once.
+        places = max(SPARE_PLACES, 2 * len(parts))
+        self.board = Board(self._folder.board, places, max(SPARE_SLOTS, 4 * max(parts)))
+        self._places = [_Place(index) for index in range(places)]
+        self._pace = 0
+        self.relimit(row)
+        self.close()
+        self._watchdog = Watchdog(self.board, self._living, lambda: self._row.spec.timeout, self._gives_up)
+
+    def close(self) -> None:
+        """Watch over nobody any more."""
+        if self._watchdog is not None:
+            self._watchdog.close()
+
+    def _living(self) -> list[tuple[int, WorkerHandle]]:
+        return [(place.index, worker) for place in self._places if (worker := place.worker) is not None]
+
+    def fits(self, spec: BatchSpec) -> bool:
+        """Whether the board has room for the limits of `spec`."""
+        parts = shares(spec.concurrency, spec.workers)
+        return len(parts) <= self.board.places and max(parts) <= self.board.slots
+
+    def relimit(self, row: BatchRow, concurrency: int | None = None) -> None:
+        """Let the limits of `row` hold, for those that live and those that come.
+
+        Args:
+            row: the batch's row.
+            concurrency: items in flight, where that is for now less than the row says.
+        """
+        spec = row.spec
+        if not self._pace or spec.rates != self._row.spec.rates:
+            self._pace += 1
+        self._row = row
+        self._concurrency = concurrency or spec.concurrency
+        parts = shares(self._concurrency, spec.workers)
+        paced = any(rate.unit == ITEMS for rate in rates_of(spec.rates))
+        timeout_us = int((spec.timeout or 0) * 1e6)
+        self.board.set_limits(Limits(timeout_us, spec.retry_attempts, self._pace, paced, len(parts)))
+        self._seat()
+
+    def replace_all(self) -> None:
+        """Let fresh workers come beside those that live, which were told to leave."""
+        for place in self._places:
+            if place.worker is not None:
+                place.retiring = True
+        self._seat()
+
+    def _seat(self) -> None:
+        """Give the shares of the concurrency to places: those of workers that stay come first, then vacant ones."""
+        parts = shares(self._concurrency, self._row.spec.workers)
+        stay = [place for place in self._places if not place.retiring]
+        stay.sort(key=lambda place: (place.worker is None, place.index))
+        for place in self._places:
+            place.slots = 0
+        for place, slots in zip(stay, parts, strict=False):
+            place.slots = slots
+        for place in self._places:
+            if place.worker is not None and not place.slots:
+                here = self.board.place(place.index)
+                here.ask_to_stop()
+                here.allow(0)
+        self._settled = False
+        self.share_out()
+
+    def _see_who_retires(self) -> None:
+        """A worker that leaves by itself finishes what is in flight; a fresh one has its share meanwhile."""
+        retiring = [
+            place
+            for place in self._places
+            if place.worker is not None and not place.retiring and self.board.place(place.index).retiring
+        ]
+        for place in retiring:
+            place.retiring = True
+        if retiring:
+            self._seat()
+
+    def share_out(self) -> None:
+        """Give each worker that lives its share of the slots, and never more than the concurrency to all of them.
+
+        What one has in flight beyond its share counts until it ends, so that another gets its own only then; and one
+        gives up slots only when another is there to use them.
+        """
+        if self._settled:
+            return
+        living = [
+            Stake(
+                here,
+                0 if not place.slots else 1 if place.worker.spec.lane == LANE_ALONE else place.slots,
+                here.slots,
+                here.obeyed,
+                len(here.begun),
+                here.entered,
+            )
+            for place in self._places
+            if place.worker is not None and (here := self.board.place(place.index))
+        ]
+        self._settled = settle(living, self._concurrency)
+
+    @property
+    def overloads(self) -> int:
+        """How often a worker that lives was told that the server which items call is overloaded."""
+        return sum(self.board.place(place.index).overloads for place in self._places if place.worker)
 
     @property
     def at_work(self) -> bool:
         """Whether any worker lives."""
         return any(place.worker for place in self._places)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to those that live."""
+        for place in self._places:
+            if place.worker is not None and not place.worker.is_done():
+                place.worker.signal(number)
 
     def dismiss(self) -> None:
         """End at once those that live; what they had begun runs again."""
@@ -107,11 +223,16 @@ class Crew:
 
     def staff(self, progress: Progress) -> None:
         """Fill vacant places: with quarantine first, then as many workers as there is work for."""
+        self._see_who_retires()
+        self._fill_vacant(progress)
+        self.share_out()
+
+    def _fill_vacant(self, progress: Progress) -> None:
         lanes = self._store.queue.quarantined() if self._quarantining else {}
         self._release_quarantine(lanes)
         pending = progress.tally.items - progress.tally.done
         for place in self._places:
-            if place.worker is not None:
+            if place.worker is not None or not place.slots:
                 continue
             lane = self._lane_to_run(lanes)
             if lane is not None:
@@ -135,10 +256,11 @@ class Crew:
             number,
             place.index,
             slots,
-            len(self._places),
+            self.board.place(place.index).limits.workers,
             lane,
         )
         self.board.place(place.index).clear(number)
+        self._settled = False
         place.worker = self._engine.start(spec, self._wake.set)
 
     def bury_the_dead(self) -> None:
@@ -148,11 +270,18 @@ class Crew:
             if worker is None or not worker.is_done():
                 continue
             place.worker = None
+            still = self._watchdog.verdict(worker) if self._watchdog else None
+            if place.retiring:
+                place.retiring = False
+                self._seat()
             report = worker.report()
             if not worker.join(LEAVE_SECONDS):
                 worker.kill()
             if report is None and not self.board.place(place.index).leaving:
-                self._crashed(place, worker)
+                if still:
+                    self._hung(place, worker, still)
+                else:
+                    self._crashed(place, worker, by_us=still == ABANDONED)
                 continue
             if report is not None and report.left == LEFT_FAILED:
                 self.fault = self.fault or Ending(HALTED, report.reason, exit_code=report.exit_code)
@@ -175,25 +304,11 @@ class Crew:
         self._store.take_over(worker.spec.claimant, begun, verdict.lanes, verdict.killers, verdict.failed)
         self._folder.worker_lock(worker.spec.claimant).remove()
 
-    def end_the_hung(self) -> None:
-        """Kill the workers whose event loop stands still for longer than an item may take."""
-        timeout = self._row.spec.timeout
-        self._beats.look()
-        for place in self._places:
-            worker = place.worker
-            if worker is None or worker.is_done() or not timeout:
-                continue
-            here = self.board.place(place.index)
-            still = self._beats.stands_still(place.index, here.beat)
-            if still > timeout + HANG_SECONDS:
-                place.worker = None
-                self._hung(place, worker, here.current, still)
-
-    def _hung(self, place: _Place, worker: WorkerHandle, current: int, still: float) -> None:
+    def _hung(self, place: _Place, worker: WorkerHandle, still: float) -> None:
         """Only the item that keeps the loop is blamed; where nobody knows which, they are tried one by one."""
-        worker.kill()
-        worker.join(LEAVE_SECONDS)
-        begun = self._store.without_outcome(self.board.place(place.index).begun)
+        here = self.board.place(place.index)
+        current = here.current
+        begun = self._store.without_outcome(here.begun)
         if len(begun) == 1:
             current = begun[0]
         log.warning("worker %s hung for %.1f s with %d items begun", worker.spec.claimant, still, len(begun))
@@ -237,7 +352,7 @@ class Crew:
         """Send quarantine processes home that have nothing left, and idle workers in whose place one could run."""
         if not self._quarantining:
             return
-        vacant = any(place.worker is None for place in self._places)
+        vacant = any(place.worker is None and place.slots for place in self._places)
         open_lanes = bool(lanes)
         for place in self._places:
             if place.worker is None:

@@ -15,6 +15,7 @@ from batchq.errors import BatchqError
 from batchq.inputs import Reader, open_reader
 from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
 from batchq.store.batch import Filler
+from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder
 
 FILL_ITEMS: Final = 2000
@@ -74,9 +75,13 @@ class Fill:
         except BatchqError as error:
             self.error = error
         except Exception as error:  # a fault of ours must end the batch, not this thread alone
+            if used_up(error):
+                self.error = too_many_files()
+                return
             log.exception("reading the input failed")
             self.error = BatchqError(f"reading the input failed: {type(error).__name__}: {error}")
-        self._wake()
+        finally:
+            self._wake()
 
     def _fill(self) -> None:
         row = self._row

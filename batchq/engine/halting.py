@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from itertools import takewhile
 from typing import Final
 
 from batchq.config import Limit
-from batchq.model import BatchSpec, Outcome, Tally
+from batchq.model import Outcome, Tally
+from batchq.pace import budgets_of, over_budget
+from batchq.spec import BatchSpec
 from batchq.store.batch import BatchStore
 
 SHARE_AFTER: Final = 50
@@ -53,11 +56,17 @@ class StopRules:
 
     def __init__(self, store: BatchStore, spec: BatchSpec) -> None:
         self._store = store
-        self._limit = Limit.of(spec.halt)
-        self._breaker = spec.breaker
+        self.obey(spec)
         self._before = store.tally()
         self._first = store.last_outcome()
         self._failed = self._before.failed
+
+    def obey(self, spec: BatchSpec) -> None:
+        """Other limits hold from now on."""
+        self._limit = Limit.of(spec.halt)
+        self._breaker = spec.breaker
+        self._budgets = budgets_of(spec.budgets)
+        self._deadline = spec.deadline
 
     def halt_reason(self, tally: Tally, asked_by: int) -> str | None:
         """Why the batch has to halt; None while it has not.
@@ -75,12 +84,24 @@ class StopRules:
 
     def pause_reason(self, tally: Tally) -> str | None:
         """Why the batch should pause; None while it should not."""
+        if self._budgets and (over := over_budget(self._budgets, self._store.spent())):
+            return over
         if not self._breaker or tally.failed == self._failed:
             return None
         self._failed = tally.failed
         recent = self._store.recent_outcomes(self._first, ALIKE)
         none_succeeded = tally.success == self._before.success
         return all_fail(recent, none_succeeded)
+
+    def expiry_reason(self, now: float) -> str | None:
+        """Why what has not begun never does; None while it may.
+
+        Args:
+            now: seconds since 1970.
+        """
+        if self._deadline is None or now < self._deadline:
+            return None
+        return f"its deadline {datetime.fromtimestamp(self._deadline, timezone.utc):%Y-%m-%d %H:%M:%S} UTC has passed"
 
 
 class RunningRules:

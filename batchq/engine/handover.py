@@ -21,7 +21,8 @@ from typing import Any, Final
 from batchq.engine.results import to_json
 from batchq.errors import InputChanged, InputError, UnserializableResult
 from batchq.inputs.values import item_id_of
-from batchq.model import PROGRAM, Record, SourceSpec
+from batchq.model import Record
+from batchq.spec import PROGRAM, SourceSpec
 
 AHEAD: Final = 4000
 """Records that wait for the thread, at most."""

@@ -31,6 +31,7 @@ class Ending:
         stopped: it was asked to stop; the batch is interrupted and `resume` goes on.
         exit_code: of a batch that was halted.
         patient: what was in flight had all the time that it took.
+        hint: what to do next, where that is not to go on with it.
     """
 
     state: str
@@ -38,3 +39,4 @@ class Ending:
     stopped: bool = False
     exit_code: int = 3
     patient: bool = False
+    hint: str = ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from batchq.context import Context, Till
+from batchq.engine.failures import describe
 from batchq.engine.results import to_json
 from batchq.engine.retry import RetryHandler
-from batchq.handlers import Context, Handler
+from batchq.handlers import Handler
 from batchq.model import FailedAttempt, Item, Outcome
 
 
@@ -79,8 +82,36 @@ class Job:
     let_through: tuple[type[BaseException], ...] = (GeneratorExit,)
     tracebacks: bool = True
 
-    def context_of(self, item: Item) -> Context:
-        """What the handler is told about its next attempt at `item`."""
+    def context_of(self, item: Item, till: Till | None = None) -> Context:
+        """What the handler is told about its next attempt at `item`, which pays at `till`."""
         key = f"{self.key_prefix}:{item.seq}" + (f":r{item.run}" if item.run > 1 else "")
         log = logging.LoggerAdapter(logging.getLogger("batchq.item"), {"item_id": item.item_id})
-        return Context(self.batch_id, item.item_id, item.seq, item.attempts + 1, key, self.resource, log)
+        return Context(self.batch_id, item.item_id, item.seq, item.attempts + 1, key, self.resource, log, till)
+
+    def success(self, item: Item, took: float, kept: Any) -> Outcome:
+        """The outcome of an item whose attempt has succeeded after `took` seconds, of which `kept` is to be kept."""
+        microseconds = item.spent_us + int(took * 1e6)
+        return Outcome(item.seq, item.run, item.attempts + 1, microseconds, _now_ms(), self.worker, kept, None)
+
+    def failed_attempt(self, item: Item, error: BaseException, took: float, delay: float | None) -> FailedAttempt:
+        """An attempt of `item` that has failed after `took` seconds; the next one follows after `delay` seconds."""
+        microseconds = int(took * 1e6)
+        return FailedAttempt(
+            item.seq,
+            item.run,
+            item.attempts + 1,
+            _now_ms() - microseconds // 1000,
+            microseconds,
+            self.worker,
+            None if delay is None else int(delay * 1000),
+            describe(error, self.tracebacks),
+        )
+
+    def failure(self, item: Item, last: FailedAttempt) -> Outcome:
+        """The outcome of an item whose `last` attempt has failed."""
+        spent = item.spent_us + last.duration_us
+        return Outcome(item.seq, item.run, last.number, spent, _now_ms(), self.worker, None, last.failure)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

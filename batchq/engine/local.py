@@ -23,7 +23,8 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Final, Protocol
 
-from batchq.engine.worker import WorkerReport, WorkerSpec, prepare, work
+from batchq.engine.orders import WorkerReport, WorkerSpec
+from batchq.engine.worker import prepare, work
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _STARTING: Final = threading.Lock()
@@ -42,6 +43,9 @@ class WorkerHandle(Protocol):
 
     def how_it_died(self) -> str:
         """For people: the signal or the exit status."""
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, and the children of its handlers too."""
 
     def kill(self) -> None:
         """End it at once, with the children of its handlers."""
@@ -130,11 +134,20 @@ class LocalWorker:
 
     def kill(self) -> None:
         """SIGKILL to its whole group, which a handler's own children belong to."""
-        pid = self._process.pid
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if pid is not None and self._process.is_alive():
-                os.killpg(pid, signal.SIGKILL)
+        if self._process.is_alive():
+            self.signal(signal.SIGKILL)
         self._process.kill()
+
+    def signal(self, number: int) -> None:
+        """To its whole group; to it alone while it has not made one."""
+        pid = self._process.pid
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                os.kill(pid, number)
 
     def join(self, seconds: float) -> bool:
         """Let the process end, and wait for it up to `seconds`."""

@@ -1,15 +1,24 @@
-"""Where workers write: everything that they and their handlers say goes to the batch's log, never to stdout."""
+"""Where workers write: everything that they and their handlers say goes to the batch's log, never to stdout.
+
+A log that cannot be written, because the disk is full, costs its lines and nothing else: a `print` in a handler must
+not fail the item, nor a traceback of `logging` reach the terminal.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from batchq.model import Item
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(who)s %(item_id)s %(name)s: %(message)s"
 
@@ -30,10 +39,28 @@ class _Names(logging.Filter):
         return True
 
 
+class _LogFile(logging.FileHandler):
+    """A log that drops the lines that it cannot write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _Output(io.FileIO):
+    """A stream that takes whatever is written to it, also where the disk does not."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
 def log_handler(path: Path, who: str) -> logging.Handler:
     """A handler that appends whole lines to the batch's log, whoever else writes there."""
-    path.touch(mode=0o600)
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(_Names(who))
     return handler
@@ -45,8 +72,12 @@ def log_to(path: Path, who: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            io.BufferedWriter(_Output(number, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True
+        )
+        for number in (1, 2)
+    )
     root = logging.getLogger()
     root.addHandler(log_handler(path, who))
     logging.getLogger("batchq").setLevel(logging.INFO)

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from batchq.engine.failures import describe
 from batchq.engine.job import Job
+from batchq.engine.pacing import Pacer, in_memory
 from batchq.engine.runner import Runner
 from batchq.errors import Halt
 from batchq.inputs.values import item_id_of
 from batchq.model import FailedAttempt, Item, Outcome
+from batchq.pace import Book
 
 TURN_SECONDS: Final = 0.005
 """Drawing items gives way to the others after so long."""
@@ -45,6 +47,7 @@ class MemoryBatch:
         in_order: begin an item only when the one before has its outcome.
         is_full: whether nothing new may begin, because nobody has taken what is there; call `room` afterwards.
         on_tick: called about ten times a second.
+        book: the rate limits and budgets; None for none.
 
     Example:
         await MemoryBatch(job, 10, ideas, keep=lambda item, outcome: print(outcome)).run()
@@ -60,8 +63,11 @@ class MemoryBatch:
         in_order: bool = False,
         is_full: Callable[[], bool] | None = None,
         on_tick: Callable[[], None] = lambda: None,
+        book: Book | None = None,
     ) -> None:
-        self._runner = Runner(job, slots, self)
+        pacer = Pacer(in_memory(book or Book()), self._over_budget)
+        pacer.limit(1, paced=book is not None and book.limits_items)
+        self._runner = Runner(job, slots, self, pacer=pacer)
         self._keep = keep
         self._in_order = in_order
         self._is_full = is_full
@@ -147,6 +153,11 @@ class MemoryBatch:
 
     def idle(self) -> None:
         """Nothing to do: outcomes are kept as they come."""
+
+    def _over_budget(self, why: str) -> None:
+        """End: so much is spent."""
+        if not self._runner.stopping:
+            self._end(Halt(why))
 
     def broken(self, error: BaseException) -> None:
         """End: a slot was ended by a fault of batchq, or by Ctrl-C."""

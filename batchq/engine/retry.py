@@ -111,6 +111,11 @@ class RetryHandler:
         """An attempt succeeded: it counts for the budget."""
         self._attempts += 1
 
+    def see(self, attempts: int, retries: int) -> None:
+        """So many attempts were made, and so many of them retries, by others as well: they count for the budget."""
+        self._attempts = max(self._attempts, attempts)
+        self._retries = max(self._retries, retries)
+
     def _within_budget(self) -> bool:
         # A few are always allowed: the first failure of a batch would otherwise be over any budget.
         return self._retries < BUDGET_LEAST or self._retries < self.config.budget * self._attempts

@@ -12,27 +12,26 @@ for its next attempt holds no slot.
 from __future__ import annotations
 
 import asyncio
-import inspect
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, MutableSequence
+from dataclasses import replace
 from typing import Any, Final
 
 from batchq.engine.ahead import Ahead
 from batchq.engine.backoff import Backoff
-from batchq.engine.blocking import BlockingProbe
+from batchq.engine.caller import Caller
 from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own_exit
-from batchq.engine.failures import describe
 from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
+from batchq.engine.pacing import Pacer
 from batchq.engine.slot import Slot
-from batchq.engine.threads import SlotThread, in_thread, item_of_thread, run_coroutine
+from batchq.engine.threads import item_of_thread
+from batchq.engine.ticker import TICK_SECONDS, Ticker, interval_for
 from batchq.errors import Halt, ItemTimeout
-from batchq.handlers import Handler
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.model import Item
 
-TICK_SECONDS: Final = 0.1
-"""Between two looks at the slots: precise enough for a timeout of a second, and no load."""
 TURN_SECONDS: Final = 0.005
 """A handler that never waits would keep the loop for ever; after so long the others have a turn."""
 BLOCKED_SECONDS: Final = 0.02
@@ -49,6 +48,7 @@ class Runner:
         slots: items in flight at most.
         sink: where outcomes go, and whom to ask for items.
         seen: gets, at each slot's index, the seq that runs there, and 0 while none does.
+        pacer: the rate limits and budgets; None where there are none and never will be.
 
     Example:
         runner = Runner(job, slots=10, sink=sink)
@@ -57,34 +57,72 @@ class Runner:
         await runner.drained()
     """
 
-    def __init__(self, job: Job, slots: int, sink: Sink, seen: MutableSequence[int] | memoryview | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        slots: int,
+        sink: Sink,
+        seen: MutableSequence[int] | memoryview | None = None,
+        pacer: Pacer | None = None,
+    ) -> None:
         self.job = job
         self.backlog: deque[Item] = deque()
         self.stopping = False
+        self.calls_left: float = math.inf
+        """How often the handler may still be called here; then the runner stops."""
         self._sink = sink
         self._slots = [Slot(index) for index in range(slots)]
+        self._allowed = slots
+        self._pacer = pacer
+        self._gate = pacer.gate if pacer else None
         self._seen: Any = seen if seen is not None else [0] * slots
         self._idle: deque[asyncio.Future[None]] = deque()
         self._backoff = Backoff(self._retry)
         self._abandoned = False
-        self._probe = BlockingProbe(job.handler)
+        self._caller = Caller(job.handler, pacer)
         self._budgeted = job.retry.config.budget < 1
         self._lost = 0.0
         self._turned = 0.0
         self._ahead = Ahead()
         self._asked = False
-        self._ticker: asyncio.TimerHandle | None = None
-        self._next_tick = 0.0
+        self._ticker = Ticker(self._tick)
 
     def start(self) -> None:
         """Start the slots, in the running event loop."""
         self._loop = asyncio.get_running_loop()
+        if self._pacer:
+            self._pacer.start(self._wake)
         for slot in self._slots:
             self._open(slot)
-        timeout = self.job.timeout
-        self._interval = min(TICK_SECONDS, max(timeout / 10, 0.01)) if timeout else TICK_SECONDS
-        self._next_tick = time.monotonic() + self._interval
-        self._ticker = self._loop.call_later(self._interval, self._tick)
+        self._ticker.start(interval_for(self.job.timeout))
+
+    def resize(self, slots: int) -> None:
+        """Have `slots` items in flight at most, from now on; what is in flight finishes."""
+        if slots == self._allowed or self.stopping:
+            return
+        self._allowed = slots
+        for slot in self._slots[:slots]:
+            if slot.task is None or slot.task.done():
+                self._slots[slot.index] = fresh = Slot(slot.index, thread=slot.thread)
+                self._open(fresh)
+        for index in range(len(self._slots), slots):
+            self._slots.append(Slot(index))
+            self._open(self._slots[index])
+        self._wake_idle(len(self._idle))
+
+    def limit(self, timeout: float | None, retry_attempts: int) -> None:
+        """Other limits hold from now on, also for what is in flight.
+
+        Args:
+            timeout: seconds of one attempt; None for no limit.
+            retry_attempts: attempts of an item.
+        """
+        retry = self.job.retry
+        if retry.config.max_attempts != retry_attempts:
+            retry.config = replace(retry.config, max_attempts=retry_attempts)
+        if self.job.timeout != timeout:
+            self.job = replace(self.job, timeout=timeout)
+            self._ticker.change(interval_for(timeout))
 
     def _open(self, slot: Slot) -> None:
         slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
@@ -113,9 +151,9 @@ class Runner:
         self._wake(len(self._idle))
 
     @property
-    def waiting(self) -> int:
-        """Items that wait for their next attempt."""
-        return len(self._backoff)
+    def used_up(self) -> bool:
+        """Whether the handler has been called as often as it may."""
+        return self.calls_left <= 0
 
     @property
     def idle_slots(self) -> int:
@@ -148,7 +186,7 @@ class Runner:
     def stop(self) -> None:
         """Begin nothing more; what is in flight goes on."""
         self.stopping = True
-        self._wake(len(self._idle))
+        self._wake_idle(len(self._idle))
 
     def abandon(self) -> None:
         """Cancel what is in flight; none of it is recorded."""
@@ -166,9 +204,10 @@ class Runner:
                 break
             # Not for longer at a time: what hangs in the face of its cancellation is given up meanwhile.
             await asyncio.wait(left, timeout=TICK_SECONDS)
-        if self._ticker:
-            self._ticker.cancel()
+        self._ticker.end()
         self._backoff.close()
+        if self._gate:
+            self._gate.close()
         for slot in self._slots:
             if slot.thread:
                 slot.thread.end()
@@ -191,11 +230,17 @@ class Runner:
 
     async def _serve(self, slot: Slot) -> None:
         backlog = self.backlog
-        while not self.stopping:
-            if not backlog or self._sink.full:
+        gate = self._gate
+        while not self.stopping and slot.index < self._allowed:
+            if not backlog or self._sink.full or (gate and not gate.take()):
                 await self._wait_for_work()
                 continue
+            if gate and gate.pace:
+                self._wake(len(self._idle))  # for the next start
             item = backlog.popleft()
+            self.calls_left -= 1
+            if self.used_up:
+                self.stop()
             if len(backlog) < self._ahead.low_water and not self._asked:
                 self._ask()
             await self._attempt(slot, item)
@@ -211,7 +256,7 @@ class Runner:
         woken: asyncio.Future[None] = self._loop.create_future()
         self._idle.append(woken)
         self._ask()
-        if len(self._idle) == len(self._slots):
+        if len(self._idle) >= self._allowed:
             self._sink.idle()
         try:
             await woken
@@ -221,13 +266,20 @@ class Runner:
             raise
 
     def _wake(self, slots: int) -> None:
-        for _ in range(min(slots, len(self._idle))):
+        """Let idle slots look for work: so many, as far as the rate allows it."""
+        slots = min(slots, len(self._idle))
+        if self._gate and self.backlog:
+            slots = self._gate.admit(slots)
+        self._wake_idle(slots)
+
+    def _wake_idle(self, slots: int) -> None:
+        for _ in range(slots):
             woken = self._idle.popleft()
             if not woken.done():
                 woken.set_result(None)
 
     def _ask(self) -> None:
-        if self.stopping or self._backoff.is_crowded(len(self._slots)):
+        if self.stopping or self._backoff.is_crowded(self._allowed):
             return
         want = self._ahead.wanted(len(self._idle), len(self.backlog))
         if want > 0:
@@ -236,7 +288,7 @@ class Runner:
 
     async def _attempt(self, slot: Slot, item: Item) -> None:
         job = self.job
-        handler = job.handler
+        handler, caller = job.handler, self._caller
         slot.item = item
         slot.expired = False
         self._seen[slot.index] = item.seq
@@ -247,21 +299,19 @@ class Runner:
             payload = job.load(item.payload)
             slot.lost = self._lost
             slot.started = started
-            if self._probe.wanted:
-                result = await self._call_probed(slot, handler, payload)
-            elif handler.is_async and not handler.wants_context and not self._probe.blocks:
+            if caller.is_plain:
                 result = await handler.function(payload)
             else:
-                result = await self._call(slot, handler, payload)
+                result = await caller.call(slot, job, payload)
             slot.started = 0.0
-            took = time.monotonic() - started
+            took = slot.worked(started)
             if slot.given_up:
                 return
             if slot.expired:
                 raise ItemTimeout(job.timeout or 0.0)
             kept = job.store(result)
         except BaseException as error:
-            took = time.monotonic() - started
+            took = slot.worked(started)
             slot.started = 0.0
             if slot.given_up:
                 return  # It is recorded as timed out.
@@ -269,41 +319,10 @@ class Runner:
                 raise
             self._failed(slot, item, error, took)
         else:
-            microseconds = item.spent_us + int(took * 1e6)
-            now_ms = int(time.time() * 1000)
             if self._budgeted:
                 job.retry.succeeded()
-            self._sink.outcome(
-                item,
-                Outcome(item.seq, item.run, item.attempts + 1, microseconds, now_ms, job.worker, kept, None),
-            )
+            self._sink.outcome(item, job.success(item, took, kept))
         self._seen[slot.index] = 0
-
-    async def _call(self, slot: Slot, handler: Handler, payload: Any) -> Any:
-        arguments = (payload, self.job.context_of(slot.item)) if handler.wants_context and slot.item else (payload,)
-        if handler.is_async and not self._probe.blocks:
-            return await handler.function(*arguments)
-        if slot.thread is None:
-            slot.thread = SlotThread(self._loop)
-        function = run_coroutine(handler.function) if handler.is_async else handler.function
-        item = slot.item
-        slot.in_thread = True
-        result, error = await slot.thread.call(lambda: in_thread(function, arguments, item))
-        slot.in_thread = False
-        if error is not None:
-            raise error
-        return await result if inspect.isawaitable(result) else result
-
-    async def _call_probed(self, slot: Slot, handler: Handler, payload: Any) -> Any:
-        """Call an async handler and see whether it ever gives way to others."""
-        gave_way = self._probe.begin(self._loop)
-        started = time.monotonic()
-        try:
-            return await self._call(slot, handler, payload)
-        finally:
-            took = time.monotonic() - started
-            if self._probe.end(gave_way, took) and self.job.timeout and took > self.job.timeout:
-                slot.expired = True  # no ticker could run meanwhile
 
     def _failed(self, slot: Slot, item: Item, error: BaseException, took: float) -> None:
         job = self.job
@@ -311,35 +330,18 @@ class Runner:
         if slot.expired:
             error = ItemTimeout(job.timeout or 0.0)
             stuck = (slot.in_thread or slot.given_up) and not self._write_off(slot, item)
-        number = item.attempts + 1
-        delay = job.retry.delay_after(error, number)
+        delay = job.retry.delay_after(error, item.attempts + 1)
         if is_overload(error):
             self._sink.overloaded(item, delay or 0.0)
         elif isinstance(error, Halt):
             self._sink.halt(item)
-        microseconds = int(took * 1e6)
-        now_ms = int(time.time() * 1000)
-        failure = describe(error, job.tracebacks)
-        delay_ms = None if delay is None else int(delay * 1000)
-        self._sink.attempt(
-            item,
-            FailedAttempt(
-                item.seq,
-                item.run,
-                number,
-                now_ms - microseconds // 1000,
-                microseconds,
-                job.worker,
-                delay_ms,
-                failure,
-            ),
-        )
-        spent = item.spent_us + microseconds
+        attempt = job.failed_attempt(item, error, took, delay)
+        self._sink.attempt(item, attempt)
         if delay is None:
-            outcome = Outcome(item.seq, item.run, number, spent, now_ms, job.worker, None, failure)
-            self._sink.outcome(item, outcome)
+            self._sink.outcome(item, job.failure(item, attempt))
         elif not stuck:
-            self._wait_for_retry(item._replace(attempts=number, spent_us=spent), delay)
+            spent = item.spent_us + attempt.duration_us
+            self._wait_for_retry(item._replace(attempts=attempt.number, spent_us=spent), delay)
 
     def _write_off(self, slot: Slot, item: Item) -> bool:
         """Whether the slot, whose thread or task is stuck, goes on with another one."""
@@ -364,25 +366,23 @@ class Runner:
         self.backlog.extendleft(reversed(due))
         self._wake(len(due))
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        late = now - self._next_tick
+    def _tick(self, late: float) -> None:
         blocked = late > BLOCKED_SECONDS
+        now = time.monotonic()
         if blocked:
             self._lost += late
             for slot in self._slots:
                 # An item that began after the loop was blocked lost nothing by what was before.
-                slot.lost += max(0.0, slot.started - self._next_tick)
-            self._probe.again()
-        self._ahead.measure(self._interval + late)
+                slot.lost += max(0.0, slot.started - (now - late))
+            self._caller.probe.again()
+        self._ahead.measure(self._ticker.interval + late)
         # After a blocked stretch the answers that came meanwhile are read first: no deadline in that turn.
         if self.job.timeout and not blocked:
             self._expire(now, self.job.timeout)
         if self._idle and not self._asked:
             self._ask()
+        self._ticker.rest(self._ahead.is_quiet)
         self._sink.tick()
-        self._next_tick = now + self._interval
-        self._ticker = self._loop.call_later(self._interval, self._tick)
 
     def _expire(self, now: float, timeout: float) -> None:
         for slot in self._slots:
@@ -392,8 +392,8 @@ class Runner:
             if slot.expired:
                 if now - slot.expired_at > SWALLOW_SECONDS and not slot.in_thread and slot.item:
                     slot.given_up = True
-                    self._failed(slot, slot.item, ItemTimeout(timeout), now - started)
-            elif now - started - (self._lost - slot.lost) > timeout and slot.task:
+                    self._failed(slot, slot.item, ItemTimeout(timeout), slot.worked(started, now))
+            elif slot.worked(started, now) - (self._lost - slot.lost) > timeout and slot.task:
                 slot.expired = True
                 slot.expired_at = now
                 slot.task.cancel()

@@ -9,9 +9,11 @@ supervisor ── WorkerSpec ──▶ work() ── loop with slots (Runner)
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - now, since later a handler may have used up all descriptors
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -19,91 +21,46 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Final
 
-from batchq.config import RetryConfig
-from batchq.engine.board import Board
+from batchq.engine.board import Board, Limits
 from batchq.engine.job import Job
+from batchq.engine.lifetime import Lifetime
+from batchq.engine.limits import retry_config, share_of
 from batchq.engine.logs import log_to, name_items
+from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerReport, WorkerSpec
+from batchq.engine.pacing import Pacer
+from batchq.engine.parent import Parent
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler
 from batchq.engine.runner import Runner
-from batchq.errors import BatchqError
+from batchq.errors import BatchqError, DiskFull
 from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
-from batchq.model import BatchSpec, FailedAttempt, Item, Outcome
+from batchq.model import FailedAttempt, Item, Outcome
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
+from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder, FileLock
 from batchq.store.reading import BatchReader
 from batchq.store.recorder import Recorder, RecorderSettings
 
-ORPHAN_SECONDS: Final = 5.0
-"""What is in flight has so long to finish after the supervisor has died."""
-WATCH_SECONDS: Final = 0.2
-"""Between two looks at the beat: longer than a tick of the slots."""
+WATCH_SECONDS: Final = 0.3
+"""Between two looks at the beat: longer than the longest tick of the slots."""
 GIVE_BACK_SECONDS: Final = 0.2
 """Items that were not begun for so long go to a worker that has nothing."""
 SWITCH_SECONDS: Final = 0.0005
 """Python's switch interval: each statement of the recorder waits so long for a loop that is busy."""
 COLLECT_AFTER: Final = 50_000
 """Allocations between two collections: payloads make many objects and no cycles."""
-LEFT_DRAINED, LEFT_STUCK, LEFT_FAILED = "drained", "stuck", "failed"
+HOLD_SECONDS: Final = 5.0
+"""The supervisor sees within a quarter of a second that a budget is used up, unless it is dead."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class WorkerSpec:
-    """What a worker is told.
-
-    Attributes:
-        folder: the batch's folder.
-        batch_id: the batch.
-        key_prefix: of which idempotency keys are made.
-        spec: the batch's specification.
-        epoch: the supervisor's epoch.
-        worker: its number, unique in the batch.
-        place: its place on the board.
-        slots: items in flight here.
-        claimants: workers that share what is ready.
-        lane: which chunks it claims; above 0 it is a quarantine process.
-    """
-
-    folder: Path
-    batch_id: str
-    key_prefix: str
-    spec: BatchSpec
-    epoch: int
-    worker: int
-    place: int
-    slots: int
-    claimants: int
-    lane: int = LANE_ALL
-
-    @property
-    def claimant(self) -> str:
-        """The worker's name in the chunk queue."""
-        return str(self.worker)
-
-
-@dataclass(frozen=True)
-class WorkerReport:
-    """How a worker left; it crosses the pipe back to the supervisor."""
-
-    left: str
-    reason: str = ""
-    exit_code: int = 0
-
-    @classmethod
-    def of_fault(cls, error: BaseException) -> WorkerReport:
-        """A worker that failed by no item and no mistake of the user; told as text, since it crosses a pipe."""
-        return cls(LEFT_FAILED, f"a worker failed: {type(error).__name__}: {error}", 70)
-
-
-_inherited: list[Pipe] = []
-"""The pipe of this process: a connection can be handed over only while the process is being started."""
+_inherited: list[Parent] = []
+"""The supervisor of this process: its pipe can be handed over only while the process is being started."""
 
 
 def prepare(parent: Pipe) -> None:
@@ -112,7 +69,7 @@ def prepare(parent: Pipe) -> None:
     Args:
         parent: read end of a pipe that the supervisor alone can write to; it closes when the supervisor dies.
     """
-    _inherited.append(parent)
+    _inherited.append(Parent(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     # Its own group: killing a hung worker takes the children of its handlers along.
@@ -133,11 +90,13 @@ def work(spec: WorkerSpec) -> WorkerReport:
     worker = Worker(spec, folder, board, _inherited[0], lock)
     try:
         report = asyncio.run(worker.run())
-    except BatchqError as error:
-        report = WorkerReport(LEFT_FAILED, str(error), error.exit_code)
     except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
-        log.exception("the worker failed")
-        report = WorkerReport.of_fault(error)
+        known = too_many_files() if used_up(error) else error
+        if isinstance(known, BatchqError):
+            report = WorkerReport(LEFT_FAILED, str(known), known.exit_code)
+        else:
+            log.exception("the worker failed")
+            report = WorkerReport.of_fault(error)
     worker.depart()
     return report
 
@@ -149,11 +108,11 @@ class Worker:
         spec: what to do.
         folder: the batch's folder.
         board: the board of this supervisor.
-        parent: closes when the supervisor dies.
+        parent: the supervisor.
         lock: this worker's, which it holds.
     """
 
-    def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Pipe, lock: FileLock) -> None:
+    def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Parent, lock: FileLock) -> None:
         self._spec = spec
         self._folder = folder
         self._lock = lock
@@ -163,6 +122,9 @@ class Worker:
         self._open: dict[int, set[int]] = {}
         self._claimed_at: dict[int, float] = {}
         self._report = WorkerReport(LEFT_DRAINED)
+        self._limits: Limits | None = None
+        self._has_worked = False
+        self._lifetime = Lifetime(spec.spec.max_worker_memory)
         self._recorder = Recorder(
             RecorderSettings(
                 path=folder.database,
@@ -172,13 +134,14 @@ class Worker:
                 claimants=spec.claimants,
                 chunk_size=spec.spec.chunk_size,
                 lane=spec.lane,
-                max_uncommitted=-(-spec.spec.max_uncommitted // spec.claimants),
+                max_uncommitted=share_of(spec.spec.max_uncommitted, spec.claimants),
                 at_once=spec.lane != LANE_ALL,
             ),
             deliver=lambda claim: self._in_loop(self._take, claim),
             room=lambda: self._in_loop(self._make_room),
             failed=lambda error: self._in_loop(self._storage_failed, error),
         )
+        self._pacer = Pacer(self._recorder.enter, self._over_budget)
 
     @property
     def full(self) -> bool:
@@ -189,7 +152,7 @@ class Worker:
         """Run until there is nothing left to do; everything is committed, and the rest put back, afterwards."""
         self._loop = asyncio.get_running_loop()
         self._leave = asyncio.Event()
-        threading.Thread(target=self._watch_parent, name="batchq-watch", daemon=True).start()
+        self._parent.when_gone(self._supervisor_gone)
         spec = self._spec.spec
         handler = self._load_handler()
         setup = load_target(spec.setup, Path(spec.folder)) if spec.setup else None
@@ -204,13 +167,15 @@ class Worker:
                 resource,
                 store=storing(spec.fail_empty),
             )
-            self._runner = Runner(job, self._spec.slots, self, self._place.seen)
+            self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer)
+            self._runner.calls_left = spec.max_tasks_per_worker or math.inf
             name_items(self._runner.item_here)
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER)
             self._recorder.start()
             self._place.enter()
             self._runner.start()
+            self._obey_limits()
             threading.Thread(target=self._watch_loop, name="batchq-beat", daemon=True).start()
             await self._leave.wait()
             self._recorder.stop_wanting()
@@ -220,8 +185,7 @@ class Worker:
             self._recorder.close()
             await asyncio.to_thread(self._recorder.join)
         if self.orphaned or self._report.left == LEFT_STUCK:
-            # Nobody is there to report to; or something that has timed out goes on, and nothing but the end of the
-            # process ends it.
+            # Nobody is there to report to; or what has timed out goes on, and only the end of the process ends it.
             self.depart()
             logging.shutdown()
             os._exit(0)
@@ -245,6 +209,7 @@ class Worker:
     def outcome(self, item: Item, outcome: Outcome) -> None:
         """Record an outcome, and ack the chunk with the last one of it."""
         self._recorder.record(outcome)
+        self._has_worked = True
         left = self._open[item.message_id]
         left.discard(item.seq)
         if not left:
@@ -267,14 +232,49 @@ class Worker:
     def tick(self) -> None:
         """Look at the board."""
         self._place.tick()
+        if self._runner.used_up:
+            self._retire("it has run as many items as it may")
         if self._place.stop:
             self._leave.set()
+        self._obey_limits()
+        if self._has_worked and self._lifetime.is_over():
+            self._retire("it needs too much memory")
         runner = self._runner
         if runner.backlog and runner.idle_slots and not self.full:
             runner.room()
         self._place.starving = bool(runner.idle_slots and not runner.backlog and not runner.stopping)
-        if runner.backlog and self._spec.lane == LANE_ALL and self._place.others_starve:
-            self._give_back()
+        if runner.backlog and self._spec.lane == LANE_ALL:
+            if self._leave.is_set():
+                self._give_back(after=0.0)  # whoever comes in this one's place need not wait for its end
+            elif self._place.others_starve:
+                self._give_back()
+
+    def _obey_limits(self) -> None:
+        """Take over what was changed while the batch runs."""
+        place = self._place
+        self._runner.job.retry.see(*place.counts)
+        slots = place.slots
+        self._runner.resize(slots)
+        place.obey(slots)
+        if (limits := place.limits) == self._limits:
+            return
+        self._limits = limits
+        self._runner.limit(limits.timeout_us / 1e6 or None, limits.retry_attempts)
+        self._recorder.share(share_of(self._spec.spec.max_uncommitted, limits.workers), limits.workers)
+        self._pacer.limit(limits.pace, bool(limits.paced))
+
+    def _retire(self, why: str) -> None:
+        """Leave, so that a fresh worker takes this one's place: what is in flight finishes first."""
+        if not self._leave.is_set():
+            log.info("this worker is replaced: %s", why)
+            self._place.retire()
+            self._runner.stop()
+            self._leave.set()
+
+    def _over_budget(self, why: str) -> None:
+        """Let nobody begin anything, until the supervisor has paused the batch."""
+        log.warning("%s", why)
+        self._place.hold(HOLD_SECONDS)
 
     def broken(self, error: BaseException) -> None:
         """Leave: a slot has ended by a fault of ours."""
@@ -286,6 +286,8 @@ class Worker:
         """Hold the whole batch back for so long, other workers too."""
         log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
         self._place.hold(seconds)
+        self._place.count_overload()
+        self._recorder.enter(lambda book: book.hold(seconds))
 
     def halt(self, item: Item) -> None:
         """Begin nothing more, and ask the supervisor to stop the batch."""
@@ -296,6 +298,7 @@ class Worker:
         """Leave as soon as the neighbours are done: only the end of the process frees the slot."""
         log.warning("item %s still runs after its timeout; this worker will be replaced", item.item_id)
         self._report = WorkerReport(LEFT_STUCK)
+        self._place.retire()
         self._runner.stop()
         self._leave.set()
         return False
@@ -319,12 +322,13 @@ class Worker:
         self._runner.room()
 
     def _storage_failed(self, error: Exception) -> None:
-        log.error("the batch's file cannot be written: %s", error)
-        self._report = WorkerReport(LEFT_FAILED, f"cannot write the batch's file: {error}", 74)
+        if isinstance(error, DiskFull):
+            self._place.tell_disk_full()
+        self._report = WorkerReport(LEFT_FAILED, str(error), 74)
         self._leave.set()
 
-    def _give_back(self) -> None:
-        """Give items that were not begun to a worker that has nothing."""
+    def _give_back(self, after: float = GIVE_BACK_SECONDS) -> None:
+        """Give items that were not begun, `after` so many seconds, to a worker that has nothing."""
         now = time.monotonic()
         unbegun = self._runner.take_unbegun()
         by_message: dict[int, list[Item]] = {}
@@ -332,7 +336,7 @@ class Worker:
             by_message.setdefault(item.message_id, []).append(item)
         keep: list[Item] = []
         for message_id, items in by_message.items():
-            if now - self._claimed_at[message_id] < GIVE_BACK_SECONDS:
+            if now - self._claimed_at[message_id] < after:
                 keep.extend(items)
                 continue
             still = self._open[message_id]
@@ -366,34 +370,14 @@ class Worker:
             still = self._runner.current() if beat == before else None
             self._place.current = still.seq if still else 0
 
-    def _watch_parent(self) -> None:
-        """In a thread of its own: a loop that is blocked must not keep a dead supervisor's worker alive."""
-        try:
-            self._parent.recv_bytes()
-        except (EOFError, OSError):
-            self.orphaned = not self._place.stop
+    def _supervisor_gone(self) -> None:
+        self.orphaned = not self._place.stop
         if self.orphaned:
             log.warning("the supervisor is gone; finishing what is in flight")
         self._in_loop(self._leave.set)
-        time.sleep(ORPHAN_SECONDS)
-        os._exit(1)
 
 
 def _start_of_rest(still: set[int], unbegun: Sequence[Item]) -> int:
     """The first seq from which on a chunk holds items only that were not begun."""
     begun = still.difference(item.seq for item in unbegun)
     return max([unbegun[0].seq, *(seq + 1 for seq in begun)])
-
-
-def retry_config(spec: BatchSpec) -> RetryConfig:
-    """The retry settings of a batch."""
-    return RetryConfig(
-        spec.retry_attempts,
-        spec.retry_backoff,
-        spec.retry_delay,
-        spec.retry_max_delay,
-        spec.retry_jitter,
-        spec.no_retry,
-        spec.retry_on,
-        spec.retry_budget,
-    )

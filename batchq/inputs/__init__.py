@@ -19,7 +19,8 @@ from batchq.inputs.array import JsonArray
 from batchq.inputs.lines import JsonLines, TextLines
 from batchq.inputs.reader import Reader
 from batchq.inputs.table import Table
-from batchq.model import STDIN, Position, SourceSpec
+from batchq.model import Position
+from batchq.spec import STDIN, SourceSpec
 
 __all__ = ["FORMATS", "STDIN", "Reader", "describe", "detect_format", "open_reader"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from batchq.errors import InputChanged, InputError
-from batchq.model import STDIN, Position, Record, SourceSpec
+from batchq.model import Position, Record
+from batchq.spec import STDIN, SourceSpec
 
 BLOCK: Final = 256 * 1024
 EXCERPT: Final = 1000

@@ -6,24 +6,27 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from batchq.errors import StorageFailed
-from batchq.model import BatchSpec, FailedAttempt, Failure, Outcome, Record, move
+from batchq.model import ENDED, FailedAttempt, Failure, Outcome, Record, move
 from batchq.probe import reach
+from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.chunks import ChunkQueue
 from batchq.store.connection import SQL
 from batchq.store.outcomes import OutcomeWriter
+from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader, Progress
+from batchq.store.reserve import drop_reserve, free_bytes, storage_error, telling
 
-__all__ = ["BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
+__all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
 
 SUPERVISOR: Final = 0
 """Number of the supervisor among the workers that record outcomes."""
+DAMAGED: Final = "the file is damaged"
 NO_LANES: Final[Mapping[int, int]] = MappingProxyType({})
 NO_FAILURES: Final[Mapping[int, Failure]] = MappingProxyType({})
 
@@ -48,27 +51,46 @@ def create_batch(
         values |= _spec_values(spec, handler, seal)
         connection.execute(SQL["create_batch"], values)
         connection.execute(SQL["create_tally"])
+        StoredBook(connection).limit(spec.rates, spec.budgets)
     unfinished.rename(path)
 
 
 def steer(path: Path, event: str) -> str:
     """Let `event` happen to a batch from outside; its state then, changed or not.
 
-    Whoever supervises it sees the change within a tenth of a second.
+    Whoever supervises it sees the change within a quarter of a second.
     """
-    with closing(db.open_writer(path)) as connection, db.transaction(connection):
+    with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
         before: str = connection.execute(SQL["read_gate"]).fetchone()[1]
         state = move(before, event)
         if state is not None:
             values = {"state": state, "before": before, "reason": None, "now": time.time()}
             connection.execute(SQL["set_state"], values)
-        return state or before
+    if state in ENDED:
+        drop_reserve(path.parent)
+    return state or before
 
 
 def respecify(path: Path, spec: BatchSpec, handler: bytes | None, seal: str) -> None:
     """Give what is left of a batch another function or other settings; the caller holds the batch's lock."""
-    with closing(db.open_writer(path, spec.durability)) as connection, db.transaction(connection):
+    with telling(path), closing(db.open_writer(path, spec.durability)) as connection, db.transaction(connection):
         connection.execute(SQL["respecify"], _spec_values(spec, handler, seal))
+        StoredBook(connection).limit(spec.rates, spec.budgets)
+
+
+def set_limits(path: Path, change: Callable[[BatchSpec], BatchSpec]) -> BatchSpec:
+    """Change the limits of a batch from outside; whoever supervises it sees them within a quarter of a second.
+
+    Args:
+        path: the batch's file.
+        change: makes the new specification of that which holds; it may not touch what the seal covers.
+    """
+    with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
+        spec = change(BatchReader(connection).row().spec)
+        values = _spec_values(spec, None, None) | {"now": time.time(), "rate": " ".join(spec.rates)}
+        connection.execute(SQL["set_limits"], values)
+        StoredBook(connection).limit(spec.rates, spec.budgets)
+    return spec
 
 
 def _spec_values(spec: BatchSpec, handler: bytes | None, seal: str | None) -> dict[str, Any]:
@@ -111,6 +133,12 @@ class BatchStore(BatchReader):
         """Let `event` happen to the batch; the new state, or None where the batch's state does not allow it."""
         with db.transaction(self._connection):
             return self.move_within(event, reason)
+
+    def halt(self, reason: str | None, exit_code: int) -> None:
+        """Halt the batch, and remember what the command that ran it exits with."""
+        with db.transaction(self._connection):
+            if self.move_within("halt", reason) is not None:
+                self._connection.execute(SQL["note_exit_code"], (exit_code,))
 
     def begin_session(self) -> int:
         """Start a new epoch, in which no claimant of an older one may claim; returns its number."""
@@ -191,6 +219,10 @@ class BatchStore(BatchReader):
         outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
         OutcomeWriter(self._connection).record([outcome])
 
+    def held_seconds(self) -> float:
+        """For how long nothing may begin, because the server that items call was overloaded."""
+        return StoredBook(self._connection).held_seconds()
+
     def last_outcome(self) -> int:
         """Number of the outcome that was recorded last; 0 before the first."""
         number: int = self._connection.execute(SQL["last_outcome"]).fetchone()[0]
@@ -244,6 +276,17 @@ class BatchStore(BatchReader):
         """
         with db.transaction(self._connection):
             self.queue.clear_acked_data()
+        self._copy_log()
+
+    def make_room(self) -> None:
+        """Copy the log into the file, where the disk has room for that: then the log has room for more."""
+        with suppress(db.DatabaseError, OSError):
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
+            size = pages * self._connection.execute("PRAGMA page_size").fetchone()[0]
+            if size - self._path.stat().st_size < free_bytes(self._path.parent):
+                self._copy_log()
+
+    def _copy_log(self) -> None:
         # An empty transaction: it holds the lock and writes nothing.
         with db.transaction(self._connection):
             reach("checkpoint")
@@ -254,7 +297,7 @@ class BatchStore(BatchReader):
         broken = []
         verdict = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
-            broken.append(f"the file is damaged: {verdict}")
+            broken.append(f"{DAMAGED}: {verdict}")
         lost: int = self._connection.execute(SQL["check_items_without_message"]).fetchone()[0]
         if lost:
             broken.append(f"{lost} items without an outcome are not in exactly one message")
@@ -329,7 +372,7 @@ class Filler:
                     self._writer.record(bad)
                 reach("filling")
         except db.DatabaseError as error:
-            raise StorageFailed(str(self._path), str(error)) from error
+            raise storage_error(self._path, error) from error
         self._seq = last
 
     def _chunks(self, records: Sequence[Record], first: int, bad: set[int]) -> list[tuple[int, int, int, bool]]:

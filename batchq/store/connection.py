@@ -17,17 +17,22 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from batchq.errors import StoreError
+from batchq.errors import BatchqError, StoreError
+from batchq.store.descriptors import too_many_files, used_up
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x62746371
 """``btcq``: lets `file` and this module tell a batch from any other SQLite file."""
 BUSY_SECONDS: Final = 10.0
 """Longer than any transaction of ours by a factor of 100; then the writer is stuck, and it is an error."""
 CACHE_KIB: Final = 8192
 """A page cache per connection that stays the same at ten items and at ten million."""
+LOG_KEPT_BYTES: Final = 8 * 1024 * 1024
+"""Of the write-ahead log, when it starts afresh; well below the size at which the supervisor checkpoints."""
 OLDEST_SQLITE: Final = (3, 35, 0)
 """RETURNING came with it; UPDATE … FROM with 3.33."""
+
+CANNOT_LOG: Final = "its file system cannot keep a write-ahead log"
 
 DatabaseError = sqlite3.DatabaseError
 OperationalError = sqlite3.OperationalError
@@ -129,15 +134,37 @@ def create(path: Path, durability: str) -> Connection:
     # Made before SQLite makes it: the log and the index take over the mode of the file.
     path.touch(mode=0o600, exist_ok=False)
     connection = _connect(path, "rw")
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise StoreError(str(path), f"its file system cannot keep a write-ahead log (journal mode {mode})")
-    _set_writing(connection, durability)
-    connection.executescript(
-        f"BEGIN IMMEDIATE;\n{read_sql('schema.sql')}\nPRAGMA application_id = {APPLICATION_ID};\n"
-        f"PRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-    )
+    try:
+        _keep_log(connection, path)
+        _set_writing(connection, durability)
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{read_sql('schema.sql')}\n{read_sql('schema_2.sql')}\n"
+            f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+        )
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _keep_log(connection: Connection, path: Path) -> None:
+    try:
+        reason = f"journal mode {connection.execute('PRAGMA journal_mode = WAL').fetchone()[0]}"
+        # Only now the log's index is made, a file that all who use the batch map into memory.
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        reason = str(error)
+    if reason != "journal mode wal":
+        raise StoreError(str(path), f"{CANNOT_LOG} ({reason})", "Name a folder on a local disk with --home.")
+
+
+def _upgrade(connection: Connection) -> None:
+    """Bring the file of an earlier batchq to this version; nothing in it is changed, only added to."""
+    with transaction(connection):
+        if _version(connection) == 1:  # else another process has done it meanwhile
+            for statement in read_sql("schema_2.sql").split(";\n"):
+                connection.execute(statement)
+            connection.execute("PRAGMA user_version = 2")
 
 
 def open_writer(path: Path, durability: str = "normal") -> Connection:
@@ -149,10 +176,13 @@ def open_writer(path: Path, durability: str = "normal") -> Connection:
 
     Raises:
         StoreError: it is missing, no batch, damaged, or of a newer batchq.
+        TooManyFiles: this process can open no more files.
     """
     connection = _open(path, "rw")
     _set_writing(connection, durability)
     connection.wait_in_turns(path.with_name("turns"))
+    if _version(connection) != SCHEMA_VERSION:
+        _upgrade(connection)
     return connection
 
 
@@ -191,27 +221,51 @@ def is_batch_file(path: Path) -> bool:
         return False
 
 
+def owner_of(path: Path) -> str | None:
+    """The id of the batch whose file is at `path`; None where that cannot be read."""
+    try:
+        with closing(open_reader(path)) as connection:
+            owner: str = connection.execute(SQL["read_owner"]).fetchone()[0]
+    except (sqlite3.DatabaseError, StoreError, TypeError):
+        return None
+    return owner
+
+
+def spoilt_hint(path: Path, error: sqlite3.DatabaseError | None = None) -> str:
+    """What to do about a batch's file that is no longer one; nothing where `error` says less than that."""
+    if error is not None and not any(word in str(error) for word in ("malformed", "not a database")):
+        return ""  # too many open files, no permission: nobody should delete a batch for that
+    return f"Put a copy of it back, or delete the batch: batchq rm {path.parent.name}"
+
+
 def _open(path: Path, mode: str) -> Connection:
     try:
         connection = _connect(path, mode)
     except sqlite3.DatabaseError as error:
-        raise StoreError(str(path), f"cannot be opened ({error})") from error
+        raise _unopened(path, "cannot be opened", error) from error
     try:
         _check_version(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StoreError(str(path), f"is not a readable batch file ({error})") from error
+        raise _unopened(path, "is not a readable batch file", error) from error
     except StoreError:
         connection.close()
         raise
     return connection
 
 
+def _unopened(path: Path, what: str, error: sqlite3.DatabaseError) -> BatchqError:
+    if used_up(error):
+        return too_many_files()
+    return StoreError(str(path), f"{what} ({error})", spoilt_hint(path, error))
+
+
 def _check_version(connection: Connection, path: Path) -> None:
     version = _version(connection)
-    if version != SCHEMA_VERSION:
+    if version is None or version > SCHEMA_VERSION:
         if version is None:
-            raise StoreError(str(path), "is an SQLite file, but no batch")
+            what = "is an SQLite file, but no batch" if path.stat().st_size else "is empty"
+            raise StoreError(str(path), what, spoilt_hint(path))
         raise StoreError(
             str(path),
             f"was written by a newer batchq (file version {version}, this one knows {SCHEMA_VERSION})",
@@ -244,5 +298,8 @@ def _set_writing(connection: Connection, durability: str) -> None:
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
     # Only the supervisor checkpoints, while it holds the write lock.
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # The log is cut when it starts afresh: by its size the supervisor sees when to checkpoint. What it keeps is room
+    # that nobody else can take on a full disk.
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -5,6 +5,7 @@
     <home>/<batch_id>/lock          held by the supervisor
     <home>/<batch_id>/board         what each worker of this supervisor is at (engine/board.py)
     <home>/<batch_id>/worker-*.lock held by a worker that lives
+    <home>/<batch_id>/reserve       room for what is in memory when the disk is full (store/reserve.py)
 
 Locks are flock: they end with the process, so none can go stale.  Not the filelock library, because opening a
 lock there empties the file, and ours names its holder.  What only
@@ -13,6 +14,8 @@ few commands need is imported where it is used: `status` must feel instant.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -22,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, HomeError
+from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, HomeError, StorageFailed, StoreError
 
 BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 LOCK_SECONDS: Final = 0.3
 """A look at a lock holds it for an instant, so a failure is tried again for that long before it counts."""
-UNFINISHED: Final = frozenset({"lock", "batch.new", "batch.new-journal", "batch.new-shm", "batch.new-wal"})
+UNFINISHED: Final = frozenset({"lock", "reserve", "batch.new", "batch.new-journal", "batch.new-shm", "batch.new-wal"})
 """What lies in a batch's folder before there is a batch.db."""
 SAME_START_SECONDS: Final = 2.0
 """Start times of a process, read twice, differ by the kernel's rounding and by small corrections of the clock."""
@@ -42,16 +45,24 @@ def default_home() -> Path:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, as it wrote itself into the file."""
+    """Who holds a lock, as it wrote itself into the file.
+
+    Attributes:
+        pid: the process.
+        started: when it began, seconds since 1970 by the clock of that time.
+        since: when it took the lock, likewise.
+        uptime: when it began, seconds since the boot; None where an older batchq wrote it.
+    """
 
     pid: int
     started: float
     since: float
+    uptime: float | None = None
 
     def __str__(self) -> str:
-        from datetime import datetime
+        from datetime import datetime, timezone
 
-        when = datetime.fromtimestamp(self.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        when = datetime.fromtimestamp(self.since, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"process {self.pid}, since {when}"
 
     @classmethod
@@ -59,7 +70,8 @@ class Holder:
         """The calling process."""
         import psutil
 
-        return cls(os.getpid(), psutil.Process().create_time(), time.time())
+        started = psutil.Process().create_time()
+        return cls(os.getpid(), started, time.time(), started - psutil.boot_time())
 
     def is_alive(self) -> bool:
         """Whether that very process still runs: same pid and same start, not a later one of the same number."""
@@ -67,10 +79,11 @@ class Holder:
 
         try:
             process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.started) < SAME_START_SECONDS
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
+            started = process.create_time()
+            # When the clock is set, every start on record moves with it on Linux; since the boot it stays what it was.
+            up = None if self.uptime is None else abs(started - psutil.boot_time() - self.uptime)
+            is_it = min(abs(started - self.started), SAME_START_SECONDS if up is None else up) < SAME_START_SECONDS
+            return is_it and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -90,14 +103,20 @@ class FileLock:
         """Try for up to `seconds` to take the lock, and write this process into the file."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + seconds
-        while not _try_flock(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return False
-            time.sleep(0.02)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(vars(Holder.myself())).encode(), 0)
+        try:
+            while not _try_flock(descriptor):
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    return False
+                time.sleep(0.02)
+        except OSError:  # a file system that knows no locks
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
+        # Written over what is there and not into an emptied file: on a full disk that keeps its block.
+        with contextlib.suppress(OSError):
+            holder = json.dumps(vars(Holder.myself())).encode()
+            os.ftruncate(descriptor, os.pwrite(descriptor, holder, 0))
         return True
 
     def release(self) -> None:
@@ -115,20 +134,31 @@ class FileLock:
         """Who wrote itself into the file, whether it still holds the lock or not; None where that is unreadable."""
         try:
             data = json.loads(self.path.read_bytes())
-            return Holder(int(data["pid"]), float(data["started"]), float(data["since"]))
-        except (OSError, ValueError, TypeError, KeyError):
+            uptime = data.get("uptime")
+            since_boot = None if uptime is None else float(uptime)
+            return Holder(int(data["pid"]), float(data["started"]), float(data["since"]), since_boot)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def is_held(self) -> bool:
         """Whether some process holds the lock now."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR)
+            descriptor = _open_to_look(self.path)
         except FileNotFoundError:
             return False
         try:
             return not _try_flock(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _open_to_look(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # over NFS only what could be written can be locked
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 def _try_flock(descriptor: int) -> bool:
@@ -156,6 +186,13 @@ class BatchFolder:
         return self.path / "batch.db"
 
     @property
+    def has_lost_its_file(self) -> bool:
+        """Whether a batch has run here whose file is gone."""
+        # One that is only being made has neither yet.
+        remains = self.log.exists() or Path(f"{self.database}-wal").exists()
+        return remains and not self.database.exists()
+
+    @property
     def log(self) -> Path:
         """What the supervisor and the workers had to say."""
         return self.path / "batch.log"
@@ -179,9 +216,14 @@ class BatchFolder:
 
         Raises:
             BatchBusy: another process holds it; names that process.
+            StorageFailed: it cannot be taken at all.
         """
         lock = self.lock
-        if not lock.acquire(LOCK_SECONDS):
+        try:
+            is_ours = lock.acquire(LOCK_SECONDS)
+        except OSError as error:
+            raise StorageFailed(str(lock.path), error.strerror or str(error)) from error
+        if not is_ours:
             raise BatchBusy(self.batch_id, str(lock.holder() or "its lock is held by a process unknown"))
         return lock
 
@@ -242,24 +284,58 @@ class Home:
             raise BatchExists(batch_id)
         return folder
 
-    def find(self, batch_id: str) -> BatchFolder:
-        """The folder of an existing batch; raises `BatchNotFound` with the nearest id."""
+    def find(self, batch_id: str, whole: bool = True) -> BatchFolder:
+        """The folder of an existing batch.
+
+        Args:
+            batch_id: the batch.
+            whole: refuse what is no longer a whole batch; False for what needs no batch.db, like deleting it.
+
+        Raises:
+            BatchNotFound: there is none; names the nearest id.
+            StoreError: its file is missing, or is that of another batch.
+        """
         folder = BatchFolder(self.path / batch_id)
-        if BATCH_ID.fullmatch(batch_id) and folder.database.is_file():
-            return folder
+        if BATCH_ID.fullmatch(batch_id):
+            if folder.database.is_file():
+                self._check_owner(folder, whole)
+                return folder
+            if folder.has_lost_its_file:
+                if whole:
+                    from batchq.store.connection import spoilt_hint
+
+                    raise StoreError(str(folder.database), "is missing", spoilt_hint(folder.database))
+                return folder
         import difflib
 
         near = difflib.get_close_matches(batch_id, self.batch_ids(), 1)
         raise BatchNotFound(batch_id, str(self.path), near[0] if near else None)
 
-    def batch_ids(self) -> list[str]:
-        """The ids of all batches, sorted; opens none of them."""
+    def _check_owner(self, folder: BatchFolder, whole: bool) -> None:
+        if not whole:
+            return
+        from batchq.store.connection import owner_of
+
+        # A copy under another name would otherwise tell of a batch that it is not.
+        owner = owner_of(folder.database)
+        if owner is not None and owner != folder.batch_id:
+            raise StoreError(
+                str(folder.database),
+                f"is the file of batch {owner!r}, not of {folder.batch_id!r}",
+                f"If it is meant to be here, name its folder {owner!r}.",
+            )
+
+    def batch_ids(self, whole: bool = True) -> list[str]:
+        """The ids of all batches, sorted; opens none of them. Unless `whole`, of those without a file too."""
         try:
             with os.scandir(self.path) as entries:
                 folders = [entry for entry in entries if entry.is_dir() and BATCH_ID.fullmatch(entry.name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(entry.name for entry in folders if Path(entry.path, "batch.db").is_file())
+        found = [BatchFolder(Path(entry.path)) for entry in folders]
+        return sorted(
+            each.batch_id for each in found if each.database.is_file() or (not whole and each.has_lost_its_file)
+        )
 
     def _claim_given(self, batch_id: str) -> BatchFolder:
         folder = self.path / batch_id

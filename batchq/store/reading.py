@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from batchq.errors import StoreError
-from batchq.model import FAILED, SUCCESS, BatchRow, BatchSpec, Position, Tally
+from batchq.model import FAILED, SUCCESS, BatchRow, Position, Tally
+from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.connection import SQL
 
@@ -25,12 +26,17 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 
 
 class Progress(NamedTuple):
-    """What somebody who follows a batch sees: its state and its tally, at one moment."""
+    """What somebody who follows a batch sees: its state and its tally, at one moment.
+
+    Attributes:
+        changed_at: seconds since 1970 at which its state or its limits were changed.
+    """
 
     state: str
     reason: str | None
     input_done: bool
     tally: Tally
+    changed_at: float = 0.0
 
 
 class ResultRow(NamedTuple):
@@ -162,14 +168,33 @@ class BatchReader:
 
     def progress(self) -> Progress:
         """State and counts in one read."""
-        state, reason, done, *counts = self._connection.execute(SQL["read_progress"]).fetchone()
-        return Progress(state, reason, bool(done), Tally(*counts))
+        state, reason, done, *counts, changed_at = self._connection.execute(SQL["read_progress"]).fetchone()
+        return Progress(state, reason, bool(done), Tally(*counts), changed_at)
+
+    def exit_code(self) -> int | None:
+        """What the command exited with that ran a batch until it was halted; None of any other batch."""
+        row = None if self._is_old() else self._connection.execute(SQL["read_exit_code"]).fetchone()
+        return row[0] if row else None
+
+    def _is_old(self) -> bool:
+        """Whether an earlier batchq has written the file, and none has written to it since."""
+        return not self._connection.execute(SQL["has_spent"]).fetchone()[0]
+
+    def spent(self) -> dict[str, float]:
+        """What handlers have spent, by unit (`Context.spend`)."""
+        if self._is_old():
+            return {}
+        return dict(self._connection.execute(SQL["read_spent"]).fetchall())
 
     def rate(self, now: float) -> float | None:
-        """Outcomes per second over the last minute before `now` (seconds since 1970); None when none came."""
-        start = int(now - RATE_SECONDS) // 10 * 10
-        count, first = self._connection.execute(SQL["rate_since"], (start,)).fetchone()
-        return count / max(now - first, 1.0) if count else None
+        """Outcomes per second over the last minute before `now` (seconds since 1970); None when none came.
+
+        Only those of the session that runs: what lay between two sessions says nothing about how fast it goes.
+        """
+        began = min(now, self._connection.execute(SQL["last_session"]).fetchone()[0] or 0.0)
+        start = int(max(now - RATE_SECONDS, began)) // 10 * 10
+        count, first = self._connection.execute(SQL["rate_since"], (start, now)).fetchone()
+        return count / max(now - max(first, began), 1.0) if count else None
 
     def active_seconds(self) -> float:
         """Seconds in which a supervisor worked on the batch, over all its sessions."""
@@ -275,4 +300,4 @@ def reading(path: Path) -> Iterator[ReportReader]:
         try:
             yield reader
         except db.DatabaseError as error:
-            raise StoreError(str(path), f"cannot be read ({error})") from error
+            raise StoreError(str(path), f"cannot be read ({error})", db.spoilt_hint(path, error)) from error

@@ -13,28 +13,51 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from batchq.errors import StorageFailed
 from batchq.model import FailedAttempt, Outcome
 from batchq.probe import reach
 from batchq.store.chunks import LANE_ALL, ChunkQueue, Claim
 from batchq.store.connection import DatabaseError, open_writer, transaction
 from batchq.store.outcomes import OutcomeWriter
+from batchq.store.pace import StoredBook
+from batchq.store.reserve import is_full, spend_reserve, storage_error
 
 COMMIT_SECONDS: Final = 0.05
 """The longest that an outcome waits for its commit while others keep coming."""
 COMMIT_OUTCOMES: Final = 500
 """Outcomes that start a commit at once: beyond it a larger group gains nothing measurable."""
 BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Results held uncommitted; the slots wait at this size, whatever their number."""
+"""Results held uncommitted by all workers; the slots wait at this size, whatever the number of results."""
+FEW_OUTCOMES: Final = 8
+"""On a full disk outcomes are committed so many at a time: what finds room is written, whatever the rest needs."""
 IDLE_SECONDS: Final = (0.01, 0.25)
 """Shortest and longest pause between two looks for work, which are reads."""
 GIVE_UP_SECONDS: Final = 30.0
 """A file that cannot be written for so long is reported, and the worker ends."""
+FULL_SECONDS: Final = 2.0
+"""The same at the end of a worker whose disk is full: nobody else is about to make room."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something to do with the batch's rate limits and budgets, in the next transaction.
+
+    Attributes:
+        write: does it.
+        answer: called from the recorder's thread with what `write` returned, once that is committed.
+        failed: called instead where it never will be.
+    """
+
+    write: Callable[[StoredBook], Any]
+    answer: Callable[[Any], None]
+    failed: Callable[[Exception], None]
 
 
 @dataclass
@@ -46,9 +69,10 @@ class _Due:
     finished: list[int] = field(default_factory=list)
     given_back: list[tuple[int, int]] = field(default_factory=list)
     put_back: list[tuple[int, Sequence[int]]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.outcomes or self.attempts or self.finished or self.given_back or self.put_back)
+        return bool(self.outcomes or self.attempts or self.finished or self.given_back or self.put_back or self.entries)
 
 
 @dataclass(frozen=True)
@@ -87,7 +111,8 @@ class Recorder:
         settings: file, names and limits.
         deliver: called from the thread with each claim that was asked for (one with ``open=False`` ends it).
         room: called from the thread after a commit that made room while `full` was set.
-        failed: called from the thread when the file could not be written for `GIVE_UP_SECONDS`.
+        failed: called from the thread when the file could not be written for `GIVE_UP_SECONDS`, and as soon as
+            the disk is full: then the worker must leave, and what is recorded meanwhile may still find room.
     """
 
     def __init__(
@@ -108,8 +133,10 @@ class Recorder:
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._urgent = threading.Event()
-        self._limit = max(1, settings.max_uncommitted)
-        self._group = 1 if settings.at_once else min(COMMIT_OUTCOMES, max(1, self._limit // 2))
+        self._disk_full = False
+        self._ended: Exception | None = None
+        self._failing_since: float | None = None
+        self.share(settings.max_uncommitted, settings.claimants)
         self._thread = threading.Thread(target=self._run, name="batchq-recorder", daemon=True)
         self._uncommitted = 0
         self.full = False
@@ -120,6 +147,7 @@ class Recorder:
         self._connection = open_writer(self._settings.path, self._settings.durability)
         self._queue = ChunkQueue(self._connection, self._settings.claimant, self._settings.epoch)
         self._writer = OutcomeWriter(self._connection)
+        self._book = StoredBook(self._connection)
         self._thread.start()
 
     def record(self, outcome: Outcome) -> None:
@@ -128,7 +156,7 @@ class Recorder:
             self._due.outcomes.append(outcome)
             self._uncommitted = count = self._uncommitted + 1
             self._bytes += len(outcome.result or "")
-            if count >= self._limit or self._bytes >= BUFFER_BYTES:
+            if count >= self._limit or self._bytes >= self._most_bytes:
                 self.full = True
         if count == 1:
             self._work.set()
@@ -160,9 +188,44 @@ class Recorder:
             self._due.put_back.append((message_id, unfinished))
         self._work.set()
 
+    def enter(
+        self,
+        write: Callable[[StoredBook], Any],
+        answer: Callable[[Any], None] = lambda _: None,
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        """Do something with the rate limits and budgets at once; the answer comes from the thread.
+
+        Args:
+            write: is called in the thread, inside the next transaction; once more where that fails.
+            answer: gets what `write` returned, once it is committed.
+            failed: gets the reason where nothing can be written any more.
+        """
+        with self._lock:
+            ended = self._ended
+            if ended is None:
+                self._due.entries.append(Entry(write, answer, failed))
+        if ended is not None:
+            failed(ended)
+        self.hurry()
+
+    def _end(self, error: Exception) -> None:
+        """Nothing is written any more: nobody may wait for an answer."""
+        with self._lock:
+            self._ended = error
+            entries, self._due.entries = self._due.entries, []
+        for entry in entries:
+            entry.failed(error)
+
+    def share(self, max_uncommitted: int, claimants: int) -> None:
+        """Hold that many outcomes uncommitted at most from now on, and a share of the bytes for so many workers."""
+        self._limit = max(1, max_uncommitted)
+        self._most_bytes = BUFFER_BYTES // max(1, claimants)
+        self._group = 1 if self._settings.at_once else min(COMMIT_OUTCOMES, max(1, self._limit // 2))
+
     def want(self, items: int) -> None:
         """Ask for up to `items` items; the answer comes through `deliver`, as soon as there is something."""
-        self._want = items
+        self._want = 0 if self._disk_full else items
         self.hurry()
 
     def stop_wanting(self) -> None:
@@ -186,27 +249,26 @@ class Recorder:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._end(StorageFailed(str(self._settings.path), "nothing more is written here"))
+
+    def _serve(self) -> None:
         pause = IDLE_SECONDS[0]
-        failing_since: float | None = None
         while True:
             if not self._due:
                 self._work.wait(pause if self._want else None)
             self._work.clear()
-            if not self._closing:
+            if not self._closing and not self._disk_full:
                 self._urgent.wait(COMMIT_SECONDS if self._due else 0)
             self._urgent.clear()
             try:
                 claim = self._exchange()
-                failing_since = None
+                self._failing_since = None
             except (DatabaseError, OSError) as error:
-                now = time.monotonic()
-                failing_since = failing_since or now
-                log.warning("cannot write %s: %s; will try again", self._settings.path, error)
-                if now - failing_since > GIVE_UP_SECONDS:
-                    self._failed(error)
+                if not self._wait_to_try_again(error):
                     return
-                # The file is busy or the disk is full: what was in the buffers is still there.
-                time.sleep(min(1.0, 0.1 + (now - failing_since) / 10))
                 self._work.set()
                 continue
             except Exception as error:  # a fault of ours: waiting would not mend it, and a dead thread tells nobody
@@ -224,19 +286,43 @@ class Recorder:
                 self._connection.close()
                 return
 
+    def _wait_to_try_again(self, error: Exception) -> bool:
+        """After a commit that failed; what was in the buffers is still there. False to give up."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        failing = now - self._failing_since
+        path = self._settings.path
+        if not self._disk_full and is_full(path.parent, error):
+            log.warning("cannot write %s: %s; giving up the reserve", path, error)
+            self._disk_full = True
+            self._want = 0
+            spend_reserve(path.parent)
+            self._failed(storage_error(path, error))
+            return True
+        if self._disk_full:
+            if self._closing and failing > FULL_SECONDS:
+                log.warning("no room for %d outcomes; their items will run again", len(self._due.outcomes))
+                return False
+        elif failing > GIVE_UP_SECONDS:
+            self._failed(storage_error(path, error))
+            return False
+        elif not failing:
+            log.warning("cannot write %s: %s; will try again", path, error)
+        time.sleep(min(1.0, 0.1 + failing / 10))
+        return True
+
     def _exchange(self) -> Claim | None:
         """One transaction with all that is due; returns the claim, or None when none was made."""
         settings = self._settings
         want = self._want
         if want and not self._due and not self._queue.any_ready(settings.lane):
             return None if self._queue.is_open() else Claim(open=False)
-        with self._lock:
-            due, self._due = self._due, _Due()
-            held, self._bytes = self._bytes, 0
+        due, held = self._take_due()
         if not due and not want:
             return None
         reach("before-commit")
         claim: Claim | None = None
+        answers: list[Callable[[], None]] = []
         try:
             with transaction(self._connection):
                 if due.outcomes or due.attempts:
@@ -248,6 +334,7 @@ class Recorder:
                     self._queue.ack_all(due.finished)
                 for message_id, unfinished in due.put_back:
                     self._queue.put_back(message_id, unfinished)
+                answers = [self._write(entry) for entry in due.entries]
                 if want:
                     claim = self._queue.claim(want, settings.claimants, settings.lane, settings.chunk_size)
         except BaseException:
@@ -256,7 +343,34 @@ class Recorder:
             raise
         reach("committed")
         self._made_room(len(due.outcomes))
+        for answer in answers:
+            answer()
         return claim
+
+    def _write(self, entry: Entry) -> Callable[[], None]:
+        """Do what `entry` wants, in the open transaction; answers with what is to be called once it is committed."""
+        try:
+            value = entry.write(self._book)
+        except (DatabaseError, OSError):
+            raise
+        except Exception as error:  # of this entry alone: the others, and the outcomes, have nothing to do with it
+            log.exception("a charge failed")
+            return partial(entry.failed, error)
+        return partial(entry.answer, value)
+
+    def _take_due(self) -> tuple[_Due, int]:
+        """What the next transaction has to do, and the size of its results."""
+        with self._lock:
+            due, self._due = self._due, _Due()
+            held, self._bytes = self._bytes, 0
+            if not self._disk_full or len(due.outcomes) <= FEW_OUTCOMES:
+                return due, held
+            # Acks come last: a chunk may be in the queue although its items have their outcomes, never without.
+            few = _Due(due.outcomes[:FEW_OUTCOMES], due.attempts)
+            self._due = replace(due, outcomes=due.outcomes[FEW_OUTCOMES:], attempts=[])
+            size = sum(len(outcome.result or "") for outcome in few.outcomes)
+            self._bytes = held - size
+            return few, size
 
     def _restore(self, due: _Due, held: int) -> None:
         with self._lock:
@@ -267,11 +381,12 @@ class Recorder:
             due.finished += newer.finished
             due.given_back += newer.given_back
             due.put_back += newer.put_back
+            due.entries += newer.entries
             self._bytes += held
 
     def _made_room(self, committed: int) -> None:
         with self._lock:
             self._uncommitted -= committed
-            was_full, self.full = self.full, self._uncommitted >= self._limit or self._bytes >= BUFFER_BYTES
+            was_full, self.full = self.full, self._uncommitted >= self._limit or self._bytes >= self._most_bytes
         if was_full and not self.full:
             self._room()

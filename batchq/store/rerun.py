@@ -15,6 +15,7 @@ from batchq.store.batch import BatchStore
 from batchq.store.chunks import ranges
 from batchq.store.connection import SQL
 from batchq.store.reading import ResultRow, reading
+from batchq.store.reserve import telling
 
 RERUN_ITEMS: Final = 2000
 """Items in one transaction: it holds the write lock for some 20 ms."""
@@ -30,9 +31,10 @@ def rerun(path: Path, durability: str, is_chosen: Callable[[ResultRow], bool]) -
 
     Raises:
         UsageError: the batch was cancelled.
+        StorageFailed: the file cannot be written.
     """
     count = 0
-    with closing(BatchStore(path, durability)) as store, reading(path) as reader:
+    with telling(path), closing(BatchStore(path, durability)) as store, reading(path) as reader:
         if move(store.progress().state, "retry") is None:
             raise UsageError("it was cancelled, and nothing of it runs any more", "Start a new batch.")
         rows = (row for row in reader.results(only=FAILED) if row.error_type != INVALID_INPUT and is_chosen(row))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from batchq.errors import HomeError
-from batchq.model import BatchSpec
+from batchq.spec import BatchSpec
 
 KEY_BYTES: Final = 32
 KEY_FILE: Final = "seal.key"
@@ -45,20 +45,24 @@ class Seal:
         return any(hmac.compare_digest(seal, self._digest(key, spec, pickled)) for key in self._known_keys())
 
     def _digest(self, key: bytes, spec: BatchSpec, pickled: bytes | None) -> str:
-        named = json.dumps([spec.target, spec.setup, spec.folder, spec.cwd, spec.pickled_by]).encode()
+        code = [spec.target, spec.setup, spec.folder, spec.cwd, spec.pickled_by]
+        if spec.on_finish is not None:  # absent from the seals of batches that were made without it
+            code.append(spec.on_finish)
+        named = json.dumps(code).encode()
         return hmac.new(key, named + b"\0" + (pickled or b""), "sha256").hexdigest()
 
-    def _places(self) -> list[Path]:
+    def places(self) -> list[Path]:
+        """Where a key may be, the usual place first."""
         from platformdirs import user_config_path
 
         return [user_config_path("batchq", appauthor=False) / KEY_FILE, self._home / f".{KEY_FILE}"]
 
     def _known_keys(self) -> list[bytes]:
-        return [key for place in self._places() if (key := _read(place)) is not None]
+        return [key for place in self.places() if (key := _read(place)) is not None]
 
     def _key(self) -> bytes:
         reason = ""
-        for place in self._places():
+        for place in self.places():
             try:
                 return _read(place) or _make(place)
             except OSError as error:

@@ -31,13 +31,19 @@ SELECT items, success, failed, attempts, retries, recovered, interruptions, dura
 -- read_progress
 -- One row for whoever follows a batch: costs the same at ten items and at ten million.
 SELECT b.state, b.reason, b.input_done, t.items, t.success, t.failed, t.attempts, t.retries, t.recovered,
-       t.interruptions, t.duration_us
+       t.interruptions, t.duration_us, b.changed_at
 FROM batch b, tally t;
+
+-- set_limits
+-- Other limits for what is left; a batch that has ended keeps its own.
+UPDATE batch
+SET concurrency = :concurrency, workers = :workers, timeout = :timeout, retry_attempts = :retry_attempts,
+    rate = :rate, spec = :spec, changed_at = max(:now, changed_at + 0.001);
 
 -- set_state
 -- The state asked for holds only if nobody changed it meanwhile.
 UPDATE batch
-SET state = :state, changed_at = :now,
+SET state = :state, changed_at = max(:now, changed_at + 0.001),
     reason = coalesce(:reason, CASE WHEN :state IN ('paused', 'cancelled') THEN reason END),
     started_at = coalesce(started_at, CASE WHEN :state IN ('filling', 'running') THEN :now END),
     ended_at = CASE WHEN :state IN ('completed', 'cancelled', 'failed') THEN :now END
@@ -72,6 +78,10 @@ UPDATE batch SET input_done = 1;
 -- insert_chunk
 INSERT INTO ack_queue_chunks (data, timestamp, status, first_seq, last_seq, bytes, lane, redelivered)
 VALUES (json_array(?1, ?2), ?6, 1, ?1, ?2, ?3, ?4, ?5);
+
+-- read_owner
+-- The file knows whose it is, wherever it lies.
+SELECT batch_id FROM batch;
 
 -- read_gate
 SELECT epoch, state FROM batch;
@@ -282,7 +292,11 @@ SELECT bucket, items FROM latency ORDER BY bucket;
 SELECT start_s, success, failed FROM intervals ORDER BY start_s;
 
 -- rate_since
-SELECT coalesce(sum(success + failed), 0), min(start_s) FROM intervals WHERE start_s >= ?;
+-- Not from the future either: those came before the clock was set back.
+SELECT coalesce(sum(success + failed), 0), min(start_s) FROM intervals WHERE start_s BETWEEN ? AND ?;
+
+-- last_session
+SELECT max(started_at) FROM sessions;
 
 -- name_items
 -- The few items that a report names as examples.
@@ -415,3 +429,45 @@ UPDATE error_groups SET failed = (
 
 -- recount_input
 UPDATE batch SET input_records = (SELECT count(*) FROM items);
+
+-- read_rates
+SELECT unit, amount, seconds FROM pace WHERE name != ? ORDER BY name;
+
+-- insert_pace
+-- A limit that is new or changed; what was started under the former one is forgotten.
+INSERT INTO pace (name, unit, amount, seconds) VALUES (?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET amount = excluded.amount, seconds = excluded.seconds, until_ns = NULL;
+
+-- delete_pace
+DELETE FROM pace WHERE name = ?;
+
+-- read_pace
+SELECT name, until_ns, boot, until_ms, ahead_ns FROM pace WHERE until_ns IS NOT NULL;
+
+-- pay
+UPDATE pace SET until_ns = ?, boot = ?, until_ms = ?, ahead_ns = ? WHERE name = ?;
+
+-- has_spent
+SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'spent');
+
+-- note_exit_code
+UPDATE batch SET exit_code = ?;
+
+-- read_exit_code
+SELECT exit_code FROM batch WHERE state = 'failed';
+
+-- read_spent
+SELECT unit, amount FROM spent WHERE amount != 0 ORDER BY unit;
+
+-- add_spent
+INSERT INTO spent (unit, amount) VALUES (?, ?)
+ON CONFLICT (unit) DO UPDATE SET amount = amount + excluded.amount;
+
+-- read_budgets
+SELECT unit, budget FROM spent WHERE budget IS NOT NULL ORDER BY unit;
+
+-- forget_budgets
+UPDATE spent SET budget = NULL;
+
+-- set_budget
+INSERT INTO spent (unit, budget) VALUES (?, ?) ON CONFLICT (unit) DO UPDATE SET budget = excluded.budget;

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,33 @@ def test_batch_goes_on_when_nobody_reads_its_messages_any_more(bench: Bench) -> 
     process.stdout.close()
     assert process.wait() == 0
     assert set(bench.outcomes()) == {1, 2, 3}
+
+
+def test_report_that_nobody_reads_leaves_the_exit_code_to_the_batch(bench: Bench) -> None:
+    for handler, code in (("ok", 0), ("fails", 1)):
+        process = bench.begin("start", "input.jsonl", "--func", f"handlers:{handler}", "--retry-attempts", "1")
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+        assert process.wait() == code
+        assert "Traceback" not in said and "Broken pipe" not in said
+
+
+def test_times_are_told_in_utc_and_are_the_same_everywhere(finished: Bench) -> None:
+    told = [
+        re.search(r"started +(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)", finished.run(*command, TZ="Asia/Tokyo").stdout)
+        for command in (["status", "b1"], ["report", "b1"])
+    ]
+    assert told[0] and told[1] and told[0][1] == told[1][1]
+    assert told[0][1] in finished.run("status", TZ="America/Lima").stdout
+    begun = json.loads(finished.run("status", "b1", "--json").stdout)["started_at"]
+    assert begun.replace("T", " ").startswith(told[0][1].removesuffix(" UTC"))
+
+
+def test_rows_of_json_carry_the_schema(finished: Bench) -> None:
+    rows = [json.loads(line) for line in finished.run("results", "b1", "--json").stdout.splitlines()]
+    assert [(row["schema"], row["seq"]) for row in rows] == [(1, 1), (1, 2), (1, 3)]
 
 
 def test_log_shows_all_or_the_last_lines(finished: Bench) -> None:

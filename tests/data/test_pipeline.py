@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchq.handlers import Context
+from batchq.context import Context
 
 DATA = Path(__file__).parents[2] / "data"
 IDEAS: list[dict[str, Any]] = [json.loads(line) for line in (DATA / "ideas.jsonl").read_text("utf-8").splitlines()]

@@ -12,9 +12,9 @@ import pytest
 from sinks import run_items
 
 from batchq.config import RetryConfig
+from batchq.context import Context
 from batchq.engine.retry import RetryHandler
 from batchq.errors import Permanent
-from batchq.handlers import Context
 
 FAST = RetryConfig(max_attempts=3, initial_delay=0.01)
 

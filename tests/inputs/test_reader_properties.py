@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from batchq.errors import InputError
 from batchq.inputs import FORMATS, STDIN, open_reader
-from batchq.model import Position, Record, SourceSpec
+from batchq.model import Position, Record
+from batchq.spec import SourceSpec
 
 quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -14,7 +14,8 @@ import pytest
 from batchq.errors import InputChanged, InputError
 from batchq.inputs import STDIN, describe, detect_format, open_reader
 from batchq.inputs.reader import BLOCK
-from batchq.model import Position, Record, SourceSpec
+from batchq.model import Position, Record
+from batchq.spec import SourceSpec
 
 UTF8_BOM = b"\xef\xbb\xbf"
 TWO_ITEMS = {

@@ -83,14 +83,14 @@ def test_items_of_a_slow_iterable_run_while_it_is_slow(library: Library) -> None
     ran_at: dict[int, int] = {}
 
     async def slow() -> AsyncIterator[Idea]:
-        for idea in ideas(40):
+        for idea in ideas(200):
             await asyncio.sleep(0.05)
             ran_at[idea["n"]] = len(library.starts())
             yield idea
 
     report = library.process(slow(), troubles.square, workers=1)
-    assert report.success_count == 40
-    assert ran_at[30] > 10, "nothing had run when 30 items were drawn"
+    assert report.success_count == 200
+    assert ran_at[190] > 10, "nothing had run when 190 items were drawn"
 
 
 @either_source

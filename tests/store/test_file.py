@@ -27,7 +27,7 @@ Supervised = Callable[[Path], BatchStore]
 def test_file_of_a_newer_batchq_is_refused_with_both_versions(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, ["1"])
     opened(database).execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"newer batchq .*99.*1") as error:
+    with pytest.raises(StoreError, match=r"newer batchq .*99.*2") as error:
         open_reader(database)
     assert "Upgrade" in error.value.hint
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from batchq.engine.failures import plain_failure
-from batchq.model import BatchSpec, Failure, Record, SourceSpec
+from batchq.model import Failure, Record
+from batchq.spec import BatchSpec, SourceSpec
 from batchq.store.batch import BatchStore, Filler, create_batch
 
 

@@ -1,0 +1,162 @@
+"""What `start` is asked for, checked and put into a specification."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
+from batchq.handlers import split_target
+from batchq.inputs import describe
+from batchq.pace import budgets_of, rates_of
+from batchq.spec import BatchSpec
+from batchq.units import bytes_of, moment_of
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """What `start` is asked for; each field as the option of that name.
+
+    Attributes:
+        input: a file, or ``-`` for standard input.
+        func: TARGET of the handler.
+        batch_id: the user's own id; None chooses one.
+        input_format: None tells it by the file's name.
+        setup: TARGET of a context manager that each worker enters once.
+        concurrency: items in flight in the whole batch.
+        workers: processes at most; None: as many as there are usable cores.
+        timeout: seconds per attempt; 0 for no limit.
+        retry_attempts: attempts of an item, the first included.
+        retry_delay: seconds before the second attempt.
+        retry_backoff: factor from one delay to the next.
+        chunk_size: items in a chunk.
+        limit: read at most that many records.
+        durability: ``normal`` or ``full``.
+        grace: seconds that items in flight have after a first Ctrl-C.
+        max_uncommitted: outcomes that are uncommitted at most, over all workers.
+        fail_empty: an empty result fails its item.
+        retry_max_delay: seconds; no delay is longer.
+        retry_jitter: share of a delay that is added at random.
+        retry_budget: share of the attempts that may be retries.
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are, although they would not be.
+        halt: failed items (``100``) or share of them (``20%``) that halts the batch.
+        no_breaker: go on even when everything fails.
+        rate: limits of what begins or is spent in so long, such as ``600/m`` and ``tokens=90k/m``.
+        budget: how much may be spent in all, such as ``usd=20``.
+        adaptive: lower the concurrency while the server that items call is overloaded.
+        deadline: what has not begun by then never does: ``2h`` from now, ``18:30``, or a date and time.
+        memfree: nothing new begins with less free memory than that, such as ``2G``.
+        on_finish: a command for the shell when the batch has ended, or waits for somebody.
+        max_tasks_per_worker: items after which a worker is replaced.
+        max_worker_memory: a worker that has more in memory is replaced; such as ``2G``.
+    """
+
+    input: str
+    func: str
+    batch_id: str | None = None
+    input_format: str | None = None
+    setup: str | None = None
+    concurrency: int = 5
+    workers: int | None = None
+    timeout: float = 300.0
+    retry_attempts: int = 3
+    retry_delay: float = 1.0
+    retry_backoff: float = 2.0
+    chunk_size: int = 50
+    limit: int | None = None
+    durability: str = "normal"
+    grace: float = 8.0
+    max_uncommitted: int = 1000
+    fail_empty: bool = False
+    retry_max_delay: float = 60.0
+    retry_jitter: float = 0.1
+    retry_budget: float = 1.0
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    halt: str | None = None
+    no_breaker: bool = False
+    rate: tuple[str, ...] = ()
+    budget: tuple[str, ...] = ()
+    adaptive: bool = False
+    deadline: str | None = None
+    memfree: str | None = None
+    on_finish: str | None = None
+    max_tasks_per_worker: int | None = None
+    max_worker_memory: str | None = None
+
+
+def spec_of(request: StartRequest) -> BatchSpec:
+    """The specification of a new batch; raises `UsageError` where an option, the target or the input cannot be used."""
+    workers = usable_cores() if request.workers is None else request.workers
+    check_count("--concurrency", request.concurrency, MAX_CONCURRENCY)
+    check_count("--workers", workers)
+    check_count("--chunk-size", request.chunk_size)
+    check_number("--timeout", request.timeout)
+    check_number("--grace", request.grace)
+    if request.limit is not None:
+        check_count("--limit", request.limit)
+    check_choice("--durability", request.durability, DURABILITIES)
+    check_count("--retry-attempts", request.retry_attempts)
+    check_number("--retry-delay", request.retry_delay)
+    check_number("--retry-backoff", request.retry_backoff, least=1.0)
+    Limit.of(request.halt)
+    check_number("--retry-max-delay", request.retry_max_delay)
+    check_number("--retry-jitter", request.retry_jitter, most=1.0)
+    check_number("--retry-budget", request.retry_budget, most=1.0)
+    check_count("--max-uncommitted", request.max_uncommitted)
+    if request.max_tasks_per_worker is not None:
+        check_count("--max-tasks-per-worker", request.max_tasks_per_worker)
+    rates_of(request.rate)
+    budgets_of(request.budget)
+    cwd = Path.cwd()
+    target, folder = split_target(request.func, cwd)
+    setup = split_target(request.setup, cwd)[0] if request.setup else None
+    return BatchSpec(
+        target=target,
+        folder=str(folder),
+        cwd=str(cwd),
+        python=sys.executable,
+        source=describe(request.input, request.input_format, request.limit),
+        setup=setup,
+        concurrency=request.concurrency,
+        workers=min(workers, request.concurrency),
+        timeout=plain(request.timeout) or None,
+        retry_attempts=request.retry_attempts,
+        retry_delay=request.retry_delay,
+        retry_backoff=request.retry_backoff,
+        chunk_size=request.chunk_size,
+        durability=request.durability,
+        max_uncommitted=request.max_uncommitted,
+        grace=request.grace,
+        fail_empty=request.fail_empty,
+        retry_max_delay=request.retry_max_delay,
+        retry_jitter=request.retry_jitter,
+        retry_budget=request.retry_budget,
+        no_retry=request.no_retry,
+        retry_on=request.retry_on,
+        halt=request.halt,
+        breaker=not request.no_breaker,
+        rates=request.rate,
+        budgets=request.budget,
+        adaptive=request.adaptive,
+        deadline=None if request.deadline is None else moment_of("--deadline", request.deadline),
+        memfree=None if request.memfree is None else bytes_of("--memfree", request.memfree),
+        on_finish=request.on_finish,
+        max_tasks_per_worker=request.max_tasks_per_worker,
+        max_worker_memory=(
+            None if request.max_worker_memory is None else bytes_of("--max-worker-memory", request.max_worker_memory)
+        ),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plain(seconds: float) -> float:
+    """30.0 as 30: it is shown in errors as the user typed it."""
+    return int(seconds) if seconds == int(seconds) else seconds

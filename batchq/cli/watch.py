@@ -1,0 +1,78 @@
+"""``batchq status --watch``: on a terminal a screen that is drawn again in place, elsewhere a line each time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Final
+
+from batchq.cli.console import Console
+from batchq.config import check_number
+
+if TYPE_CHECKING:
+    from batchq.store.home import Home
+
+SCREEN_SECONDS: Final = 1.0
+LINE_SECONDS: Final = 10.0
+LEAST_SECONDS: Final = 0.1
+"""More often than that is a load for nothing: outcomes are committed twenty times a second at most."""
+
+
+class Screen:
+    """A text on the terminal that each `draw` replaces.
+
+    Lines that are too long are cut by the terminal itself (it knows how wide each letter is), and what does not fit
+    below is left out, so that the number of lines to go back is always known.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._drawn = 0
+
+    def draw(self, text: str) -> None:
+        """Show `text` in the place of the one before."""
+        lines = text.rstrip("\n").split("\n")[: max(1, shutil.get_terminal_size().lines - 1)]
+        back = f"\033[{self._drawn}A" if self._drawn else ""
+        drawn = "".join(f"{line}\033[K\n" for line in lines)
+        self._drawn = len(lines)
+        # No wrapping while it is drawn, and whatever is below it cleared.
+        self._console.write([f"{back}\r\033[?7l{drawn}\033[J\033[?7h"])
+
+
+def watch(console: Console, home: Home, batch_id: str | None, interval: float | None) -> int:
+    """Show one batch, or all, until no process runs it any more; the exit code.
+
+    Args:
+        console: where to.
+        home: of the batches.
+        batch_id: None for all.
+        interval: seconds between two looks; None for what fits the place where it is shown.
+
+    Raises:
+        UsageError: there is no such batch, or no such interval.
+    """
+    from batchq.app import watching
+
+    on_screen = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not console.as_json
+    if interval is None:
+        interval = SCREEN_SECONDS if on_screen else LINE_SECONDS
+    check_number("--interval", interval, least=LEAST_SECONDS)
+    screen = Screen(console)
+    if batch_id is None:
+        for batches in watching.home_looks(home, interval):
+            if console.as_json:
+                console.write_json_line({"home": str(home.path), "batches": [each.to_dict() for each in batches]})
+            elif on_screen:
+                screen.draw(watching.home_text(batches, home))
+            else:
+                console.write(map(watching.look_line, batches))
+        return 0
+    for look in watching.Watch(home.find(batch_id)).looks(interval):
+        if console.as_json:
+            console.write_json_line(look.to_dict())
+        elif on_screen:
+            screen.draw(watching.look_text(look, console.command))
+        else:
+            console.write([watching.look_line(look.status)])
+    return 0

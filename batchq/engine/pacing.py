@@ -1,0 +1,133 @@
+"""Joins the slots of one process to the batch's rate limits and budgets, which are kept in a book."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from batchq.engine.gate import Gate
+from batchq.engine.slot import Waits
+from batchq.pace import Book, Charge
+
+
+class Enter(Protocol):
+    """Does something with the book, soon, and says what came of it, from whatever thread."""
+
+    def __call__(
+        self, write: Callable[[Any], Any], answer: Callable[[Any], None], failed: Callable[[Exception], None], /
+    ) -> None:
+        """Call `write` with the book, and `answer` with what that returned, or `failed` where it cannot be kept."""
+
+
+class Pacer:
+    """The pace of one process.
+
+    Args:
+        enter: does something with the book.
+        over: called in the event loop, with words, when a budget is used up.
+    """
+
+    def __init__(self, enter: Enter, over: Callable[[str], None]) -> None:
+        self._enter = enter
+        self._over = over
+        self.pace = 0
+        """A number that changes with the limits."""
+        self.gate = Gate(self._lease, lambda slots: self._wake(slots), self._give_back)
+
+    def start(self, wake: Callable[[int], None]) -> None:
+        """Begin, in the running event loop.
+
+        Args:
+            wake: called with a number of slots that may look for work.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._wake = wake
+
+    def limit(self, pace: int, paced: bool) -> None:
+        """Other limits hold, or the same.
+
+        Args:
+            pace: a number that changes with them.
+            paced: one of them limits what begins.
+        """
+        self.pace = pace
+        self.gate.set(pace if paced else 0)
+
+    def till(self, waits: Waits) -> AttemptTill:
+        """Where an attempt pays."""
+        return AttemptTill(self, waits)
+
+    def _lease(self, pace: int, wanted: int) -> None:
+        self._enter(
+            lambda book: book.lease(wanted),
+            lambda grant: self._in_loop(self.gate.granted, pace, grant),
+            _give_up,
+        )
+
+    def _give_back(self, starts: int) -> None:
+        self._enter(lambda book: book.give_back(starts), lambda _: None, _give_up)
+
+    def charge(self, amounts: Mapping[str, float], again: bool = False) -> concurrent.futures.Future[int]:
+        """Charge so much of each unit, or only ask `again` when it may be used; answers with that time."""
+        charged: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+        def answer(charge: Charge) -> None:
+            if charge.over:
+                self._in_loop(self._over, charge.over)
+            if charged.set_running_or_notify_cancel():
+                charged.set_result(charge.start_ns)
+
+        def failed(error: Exception) -> None:
+            if charged.set_running_or_notify_cancel():
+                charged.set_exception(error)
+
+        self._enter(lambda book: book.again(amounts) if again else book.charge(amounts), answer, failed)
+        return charged
+
+    def _in_loop(self, method: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nothing begins any more
+            self._loop.call_soon_threadsafe(method, *arguments)
+
+
+class AttemptTill:
+    """Where one attempt pays.
+
+    Args:
+        pacer: the pace of this process.
+        waits: the attempt's, whose time is none of the handler's.
+    """
+
+    def __init__(self, pacer: Pacer, waits: Waits) -> None:
+        self._pacer = pacer
+        self.charge = pacer.charge
+        self.begin_wait = waits.begin
+        self.end_wait = waits.end
+
+    @property
+    def pace(self) -> int:
+        """A number that changes with the limits."""
+        return self._pacer.pace
+
+
+def in_memory(book: Book) -> Enter:
+    """How a book that is kept in this process is written: at once."""
+    lock = threading.Lock()
+
+    def enter(write: Callable[[Any], Any], answer: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        try:
+            with lock:
+                said = write(book)
+        except Exception as error:  # answered, as it is where the book is in a file
+            failed(error)
+        else:
+            answer(said)
+
+    return enter
+
+
+def _give_up(error: Exception) -> None:
+    """Nothing begins any more: the worker has been told by other ways that its file cannot be written."""

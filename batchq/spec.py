@@ -1,0 +1,142 @@
+"""What a batch is: where its items come from, what runs over them, and within which limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+STDIN: Final = "-"
+"""How an input is named that is read from standard input."""
+PROGRAM: Final = "<program>"
+"""The path of an input that a program hands over, item by item."""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Which input a batch reads.
+
+    Attributes:
+        path: absolute path, ``-`` for standard input, or `PROGRAM`.
+        name: the input as the user named it, for messages.
+        format: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``txt``; ``values`` from a program.
+        size: bytes at the start of the batch; None for standard input.
+        mtime_ns: time of the last change at the start of the batch, nanoseconds; None likewise.
+        limit: read at most that many records; None reads all.
+    """
+
+    path: str
+    name: str
+    format: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    limit: int | None = None
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is standard input, which nobody can read a second time."""
+        return self.path == STDIN
+
+    @property
+    def is_once(self) -> bool:
+        """Whether nobody can read it a second time but whoever handed it over."""
+        return self.is_stdin or self.is_program
+
+    @property
+    def is_program(self) -> bool:
+        """Whether a program hands it over, which only that program can do a second time."""
+        return self.path == PROGRAM
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """What a batch is: everything a supervisor needs to run it, frozen when the batch is made.
+
+    Attributes:
+        target: ``package.module:function`` or ``/absolute/path/file.py:function``; of a function that is stored by
+            value its name, for messages.
+        setup: TARGET of the (async) context manager that each worker enters once, or None.
+        folder: the folder put on ``sys.path`` to find the target.
+        cwd: the working directory of the workers.
+        python: the interpreter that made the batch.
+        concurrency: items in flight in the whole batch, whatever the number of workers.
+        workers: processes, at most.
+        timeout: seconds per attempt; None for no limit.
+        retry_attempts: attempts of an item, the first included.
+        retry_delay: seconds before the second attempt.
+        retry_backoff: factor from one delay to the next.
+        retry_max_delay: seconds; no delay is longer.
+        retry_jitter: share of the delay that is drawn at random and added (0.1: up to 10%).
+        no_retry: names of exceptions that are not tried again.
+        retry_on: names of exceptions that are, although they would not be.
+        retry_budget: share of the attempts that may be retries; 1 for no such limit.
+        halt: failed items (``100``) or share of them (``20%``) that halts the batch; None for no such limit.
+        breaker: pause when everything fails.
+        rates: limits of what begins (``600/m``) or is spent (``tokens=90k/m``); see `pace.Rate`.
+        budgets: how much may be spent in all (``usd=20``).
+        adaptive: lower the concurrency while the server that items call is overloaded.
+        deadline: seconds since 1970; what has not begun by then never does. None for no such limit.
+        memfree: bytes of memory below which nothing new begins; None for no such limit.
+        on_finish: a command for the shell when the batch has ended, or waits for somebody; None for none.
+        max_tasks_per_worker: items after which a worker is replaced; None for no such limit.
+        max_worker_memory: bytes; a worker that has more in memory is replaced. None for no such limit.
+        chunk_size: items in a chunk.
+        durability: ``normal`` (safe against crashes of processes) or ``full`` (and power cuts).
+        crash_attempts: deaths of a worker with this item alone before the item is failed.
+        max_uncommitted: outcomes that are uncommitted at most, over all workers; their slots wait then.
+        grace: seconds that items in flight have to finish after a first Ctrl-C.
+        fail_empty: an empty result fails its item.
+        pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
+    """
+
+    target: str
+    folder: str
+    cwd: str
+    python: str
+    source: SourceSpec
+    setup: str | None = None
+    concurrency: int = 5
+    workers: int = 1
+    timeout: float | None = 300.0
+    retry_attempts: int = 3
+    retry_delay: float = 1.0
+    retry_backoff: float = 2.0
+    retry_max_delay: float = 60.0
+    retry_jitter: float = 0.1
+    chunk_size: int = 50
+    durability: str = "normal"
+    crash_attempts: int = 2
+    max_uncommitted: int = 1000
+    grace: float = 8.0
+    fail_empty: bool = False
+    pickled_by: str | None = None
+    no_retry: tuple[str, ...] = ()
+    retry_on: tuple[str, ...] = ()
+    retry_budget: float = 1.0
+    halt: str | None = None
+    breaker: bool = False
+    rates: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    adaptive: bool = False
+    deadline: float | None = None
+    memfree: int | None = None
+    on_finish: str | None = None
+    max_tasks_per_worker: int | None = None
+    max_worker_memory: int | None = None
+
+    def to_json(self) -> str:
+        """The specification as JSON text, as it is stored in the batch's row."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> BatchSpec:
+        """The specification that `to_json` wrote; keys of later releases are ignored."""
+        data: dict[str, Any] = json.loads(text)
+        source = SourceSpec(**_known(SourceSpec, data.pop("source")))
+        return cls(source=source, **_known(cls, data))
+
+
+def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
+    names = cls.__dataclass_fields__  # type: ignore[attr-defined]
+    known = {key: value for key, value in data.items() if key in names and key != "source"}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}

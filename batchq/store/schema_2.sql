@@ -1,0 +1,24 @@
+-- What schema version 2 adds: rate limits and budgets, which the workers share; how a batch that was halted exits.
+
+-- One row a limit: its rate, and when all that was started under it is paid off.
+-- The row 'hold' has no rate: nothing begins before it, because the server that items call is overloaded.
+CREATE TABLE pace (
+    name     TEXT    PRIMARY KEY,                  -- pace.Rate.name, or 'hold'
+    unit     TEXT    NOT NULL,
+    amount   REAL    NOT NULL,
+    seconds  REAL    NOT NULL,
+    until_ns INTEGER,                              -- monotonic clock of the machine since `boot`; NULL: never used
+    boot     TEXT,
+    until_ms INTEGER,                              -- the same on the wall clock, for after a reboot
+    ahead_ns INTEGER                               -- how far it lay ahead when it was written: it cannot be further
+);
+
+-- What handlers have spent, by unit (Context.spend), and how much of it they may.
+CREATE TABLE spent (
+    unit   TEXT PRIMARY KEY,
+    amount REAL NOT NULL DEFAULT 0,
+    budget REAL
+);
+
+-- What the command exits with that ran a batch until it was halted.
+ALTER TABLE batch ADD COLUMN exit_code INTEGER;

@@ -1,0 +1,78 @@
+"""Rate limits and budgets of batches in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+import batchq
+from batchq import BatchConfig, BatchHalted, BatchProcessor, Context
+
+
+def run(function, count: int, **settings):  # type: ignore[no-untyped-def]
+    config = BatchConfig(enable_progress_tracking=False, retry_attempts=1, **settings)
+    return asyncio.run(BatchProcessor(config).process_batch(range(count), function))
+
+
+def test_rate_spaces_what_begins() -> None:
+    begun: list[float] = []
+
+    async def function(idea: int) -> None:
+        begun.append(time.monotonic())
+
+    report = run(function, 30, rate="50/s", max_concurrent=10)
+    assert report.success_count == 30
+    assert begun[-1] - begun[0] >= 29 / 50 - 0.3
+    assert max(sum(first <= other < first + 0.2 for other in begun) for first in begun) <= 10 + 5
+
+
+@pytest.mark.parametrize("mode", ["parallel", "sequential"])
+def test_what_is_spent_is_limited_and_told(mode: str) -> None:
+    def function(idea: int, ctx: Context) -> int:
+        spending = ctx.spend(tokens=20)
+        spending.settle(tokens=10, usd=0.5)
+        return idea
+
+    began = time.monotonic()
+    report = run(function, 20, rate=["tokens=400/s"], mode=mode, timeout_per_item=0.3)
+    assert report.success_count == 20
+    assert time.monotonic() - began >= 0.15
+    assert report.spent == {"tokens": 200, "usd": 10}
+    assert report.to_dict()["spent"] == {"tokens": 200, "usd": 10}
+
+
+def test_budget_that_is_used_up_stops_the_batch() -> None:
+    async def function(idea: int, ctx: Context) -> int:
+        await ctx.spend(usd=1)
+        return idea
+
+    with pytest.raises(BatchHalted, match="the budget of 5 usd is used up") as stopped:
+        run(function, 100, budget="usd=5", max_concurrent=2)
+    assert 5 <= stopped.value.report.success_count <= 10
+
+
+@pytest.mark.parametrize("amount", [-1, float("nan"), float("inf"), "5", True])
+def test_amount_that_is_none_fails_the_item_and_says_why(amount: object) -> None:
+    async def function(idea: int, ctx: Context) -> None:
+        await ctx.spend(tokens=amount)  # type: ignore[arg-type]
+
+    report = run(function, 1)
+    assert "tokens must be a number from 0" in report.failures[0]["error"]
+
+
+def test_context_made_by_hand_can_spend_for_tests_of_a_function() -> None:
+    context = Context("b", "i", 1, 1, "k", None, None)  # type: ignore[arg-type]
+    context.spend(tokens=5).settle(tokens=4)
+
+    async def function() -> batchq.Spending:
+        return await context.spend(tokens=5)
+
+    assert isinstance(asyncio.run(function()), batchq.Spending)
+
+
+@pytest.mark.parametrize("setting", [{"rate": "fast"}, {"budget": "20"}, {"rate": ["10/s", "x"]}])
+def test_limit_that_is_none_is_refused(setting: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be such as"):
+        BatchConfig(**setting)  # type: ignore[arg-type]
