@@ -80,7 +80,8 @@ class Gate:
             self._wake(1)
             return
         if not grant.starts:
-            self._set_timer(grant.first_ns)
+            if not self._starts:
+                self._set_timer(grant.first_ns)
             return
         self._step, self._size = grant.step_ns, grant.starts
         self._starts.extend(grant.first_ns + int(number * grant.step_ns) for number in range(grant.starts))

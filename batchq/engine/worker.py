@@ -124,6 +124,7 @@ class Worker:
         self._report = WorkerReport(LEFT_DRAINED)
         self._limits: Limits | None = None
         self._has_worked = False
+        self._last: FailedAttempt | None = None
         self._lifetime = Lifetime(spec.spec.max_worker_memory)
         self._recorder = Recorder(
             RecorderSettings(
@@ -208,7 +209,8 @@ class Worker:
 
     def outcome(self, item: Item, outcome: Outcome) -> None:
         """Record an outcome, and ack the chunk with the last one of it."""
-        self._recorder.record(outcome)
+        self._recorder.record(outcome, self._last)
+        self._last = None
         self._has_worked = True
         left = self._open[item.message_id]
         left.discard(item.seq)
@@ -216,8 +218,11 @@ class Worker:
             self._close(item.message_id)
 
     def attempt(self, item: Item, attempt: FailedAttempt) -> None:
-        """Record a failed attempt."""
-        self._recorder.record_attempt(attempt)
+        """Record a failed attempt; the last one of an item together with its outcome, which follows at once."""
+        if attempt.delay_ms is None:
+            self._last = attempt
+        else:
+            self._recorder.record_attempt(attempt)
 
     def low(self, want: int) -> None:
         """Claim up to `want` items."""

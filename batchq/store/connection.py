@@ -235,6 +235,8 @@ def spoilt_hint(path: Path, error: sqlite3.DatabaseError | None = None) -> str:
     """What to do about a batch's file that is no longer one; nothing where `error` says less than that."""
     if error is not None and not any(word in str(error) for word in ("malformed", "not a database")):
         return ""  # too many open files, no permission: nobody should delete a batch for that
+    if path.name != "batch.db":
+        return ""  # of a program's own, which is no batch of a home
     return f"Put a copy of it back, or delete the batch: batchq rm {path.parent.name}"
 
 

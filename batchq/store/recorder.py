@@ -150,10 +150,12 @@ class Recorder:
         self._book = StoredBook(self._connection)
         self._thread.start()
 
-    def record(self, outcome: Outcome) -> None:
-        """Take an outcome; it is committed within `COMMIT_SECONDS`."""
+    def record(self, outcome: Outcome, last: FailedAttempt | None = None) -> None:
+        """Take an outcome; it is committed within `COMMIT_SECONDS`, together with the attempt that was its last."""
         with self._lock:
             self._due.outcomes.append(outcome)
+            if last is not None:
+                self._due.attempts.append(last)
             self._uncommitted = count = self._uncommitted + 1
             self._bytes += len(outcome.result or "")
             if count >= self._limit or self._bytes >= self._most_bytes:

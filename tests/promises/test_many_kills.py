@@ -18,7 +18,7 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "30"))
+KILLS = int(os.environ.get("KILLS", "16"))
 EARLY = KILLS // 4
 """After so many kills the supervisor holds what it should hold at the end too."""
 ITEMS_A_KILL = 100
