@@ -121,6 +121,7 @@ def test_retry_while_the_batch_runs_is_done_by_its_own_supervisor(library: Libra
     """Eight items have failed, and the four slots are busy."""
     batch = Elsewhere(lambda: library.process(ideas(60), troubles.third_fails_until_mended, max_concurrent=4))
     wait_until(lambda: library.database.exists() and library.handle().status().tally.done == 22)
+    wait_until(lambda: sum(library.starts().values()) == 14 + 4)  # a free slot would run the eight again, in vain
     assert library.handle().status().tally.failed == 8
     with pytest.raises(BatchBusy):
         library.handle().retry()
