@@ -7,7 +7,7 @@ from chaos import schedule
 
 pytestmark = pytest.mark.slow
 
-SCHEDULES = 20
+SCHEDULES = 60
 
 
 @pytest.mark.parametrize("seed", range(1, SCHEDULES + 1))
