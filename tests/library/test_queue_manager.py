@@ -176,7 +176,9 @@ class TestChunksAndProgress:
         manager.mark_chunk_processed(["B"])
         assert manager.is_complete() and manager.processed == ["A", "C", "B"]
 
-    @pytest.mark.parametrize("kind, items", [("memory", 1_000_000), pytest.param("file", 100_000, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        "kind, items", [("memory", 1_000_000), pytest.param("file", 100_000, marks=pytest.mark.slow)]
+    )
     def test_many_items_pass_in_chunks(self, kind: str, items: int, stored: Maker) -> None:
         settings = {"chunk_size": 100, "max_queue_size": 1_000_000}
         manager = stored(**settings) if kind == "file" else QueueManager(QueueConfig(**settings))
