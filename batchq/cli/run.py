@@ -18,6 +18,7 @@ from batchq.cli.doctor import doctor, warn_of_descriptors
 from batchq.cli.group import Verbs
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
+from batchq.cli.settings import blamed
 from batchq.cli.show import log, report, results, status
 from batchq.cli.signals import obeyed
 from batchq.config import MAX_CONCURRENCY
@@ -209,7 +210,7 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     request = StartRequest(**options)
     stdin = sys.stdin.buffer if request.input == "-" else None
     with open_display(console.quiet) as display:
-        with _handlers_print_to_stderr():
+        with blamed(click.get_current_context()), _handlers_print_to_stderr():
             session = verbs.start(console.home(), request, Hooks(display.show, display.note), stdin)
         source = "standard input" if stdin else request.input
         opening = f"{session.batch_id}: reading {source}, {at_a_time(session.spec.concurrency, session.spec.workers)}"

@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
-from batchq.errors import SettingsError
+from batchq.errors import ConfigError, SettingsError
 
 CODE: Final = frozenset({"func", "setup", "on_finish"})
 OF_ONE_BATCH: Final = frozenset({"id", "input", "input_format", "limit", "detach"})
@@ -148,6 +150,25 @@ def load(group: click.Group, context: click.Context) -> None:
         if not context.resilient_parsing:  # whoever presses Tab wants no message
             raise
     context.default_map = settings.default_map()
+
+
+@contextmanager
+def blamed(context: click.Context) -> Iterator[None]:
+    """Let a value that cannot be used name the file that set it, where one did.
+
+    Raises:
+        SettingsError: a file set it.
+        ConfigError: somebody else did.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        name = error.name.lstrip("-").replace("-", "_")
+        setting = Settings.within(context).found.get(name)
+        if setting is None or context.get_parameter_source(name) is not ParameterSource.DEFAULT_MAP:
+            raise
+        reason = f"must be {error.expected}, not {error.value!r}"
+        raise SettingsError(str(setting.origin), name, reason) from error
 
 
 def files(cwd: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

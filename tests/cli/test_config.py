@@ -152,3 +152,14 @@ def _without_home(folder: Path, command: list[str], environment: dict[str, str])
     return subprocess.run(
         [sys.executable, "-m", "batchq", *command], cwd=folder, env=environment, capture_output=True, text=True
     )
+
+
+def test_value_out_of_range_names_the_file_that_set_it_and_a_flag_blames_none(bench: Bench) -> None:
+    (bench.folder / "batchq.toml").write_text('# mine\nconcurrency = 0\nrate = ["fast"]\n')
+    said = run(bench, "start", "input.jsonl", "--func", "handlers:ok")
+    assert said.returncode == 2 and not said.stdout
+    assert f"{bench.folder / 'batchq.toml'}:2: concurrency: must be a whole number from 1" in said.stderr
+    said = run(bench, "start", "input.jsonl", "--func", "handlers:ok", "-c", "2")
+    assert "batchq.toml:3: rate: must be such as" in said.stderr
+    said = run(bench, "start", "input.jsonl", "--func", "handlers:ok", "-c", "-1", "--rate", "2/s")
+    assert "batchq.toml" not in said.stderr and "--concurrency must be" in said.stderr
