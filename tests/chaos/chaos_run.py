@@ -181,7 +181,8 @@ class Run:
             state = self.state()
             if state in ENDED:
                 return
-            if code not in (3, 74, *CLAIM_TO_DIE):
+            # Ctrl-C may come while Python itself starts, which no program can answer.
+            if code not in (3, 74, *CLAIM_TO_DIE) and "init_import_site" not in stderr:
                 self.wrong.append(f"exit code {code} in state {state!r}: {stderr}")
             process = self._resume()
         raise Stuck(f"after {RESUMES} resumes it is still {self.state()}")
