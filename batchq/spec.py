@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 STDIN: Final = "-"
 """How an input is named that is read from standard input."""
 PROGRAM: Final = "<program>"
 """The path of an input that a program hands over, item by item."""
+_OF_A_FILE: Final = ("path", "name", "format", "size", "mtime_ns")
+"""What is stored of each of several files."""
 
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """Which input a batch reads.
+    """Which input a batch reads, and which of its records.
 
     Attributes:
-        path: absolute path, ``-`` for standard input, or `PROGRAM`.
+        path: absolute path, ``-`` for standard input, or `PROGRAM`; of several files that of the first.
         name: the input as the user named it, for messages.
-        format: ``jsonl``, ``json``, ``csv``, ``tsv`` or ``txt``; ``values`` from a program.
+        format: one of `inputs.FORMATS`, perhaps with ``.gz``, ``.bz2`` or ``.zst``; ``several`` where files differ;
+            ``values`` from a program.
         size: bytes at the start of the batch; None for standard input.
         mtime_ns: time of the last change at the start of the batch, nanoseconds; None likewise.
         limit: read at most that many records; None reads all.
+        files: each of several files, with its own path, name, format, size and time; empty for a single one.
+        encoding: of text.
+        csv_types: cells of a table become numbers, true, false and null where they look like it.
+        max_item_size: bytes; a larger record fails. None for no limit.
+        id_field: the field that an item's id is taken from, as a dotted path; None for the usual ones.
+        select: the fields that an item keeps, as dotted paths; empty for all.
+        where: the expression that a record has to fulfil; None for none.
+        unique: the field by which later records of the same value are left out; None for none.
+        skip: records that are left out at the beginning.
+        sample: so many records are drawn at random; None takes all.
+        shuffle: they come in a random order.
+        seed: of what is random.
     """
 
     path: str
@@ -31,6 +46,33 @@ class SourceSpec:
     size: int | None = None
     mtime_ns: int | None = None
     limit: int | None = None
+    files: tuple[SourceSpec, ...] = ()
+    encoding: str = "utf-8"
+    csv_types: bool = False
+    max_item_size: int | None = None
+    id_field: str | None = None
+    select: tuple[str, ...] = ()
+    where: str | None = None
+    unique: str | None = None
+    skip: int = 0
+    sample: int | None = None
+    shuffle: bool = False
+    seed: int = 0
+
+    @property
+    def parts(self) -> tuple[SourceSpec, ...]:
+        """Each file as an input of its own, all records of which are read."""
+        whole = SourceSpec(self.path, self.name, self.format, self.size, self.mtime_ns)
+        return tuple(
+            replace(file, encoding=self.encoding, csv_types=self.csv_types, max_item_size=self.max_item_size)
+            for file in self.files or (whole,)
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one file, or standard input, whose records all become items as they stand."""
+        chosen = (self.id_field, self.select, self.where, self.unique, self.skip, self.shuffle)
+        return not self.files and self.sample is None and not any(chosen)
 
     @property
     def is_stdin(self) -> bool:
@@ -126,13 +168,17 @@ class BatchSpec:
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        data = asdict(self)
+        data["source"]["files"] = [{key: file[key] for key in _OF_A_FILE} for file in data["source"]["files"]]
+        return json.dumps(data, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> BatchSpec:
         """The specification that `to_json` wrote; keys of later releases are ignored."""
         data: dict[str, Any] = json.loads(text)
-        source = SourceSpec(**_known(SourceSpec, data.pop("source")))
+        source = data.pop("source")
+        files = tuple(SourceSpec(**_known(SourceSpec, file)) for file in source.pop("files", ()))
+        source = SourceSpec(**_known(SourceSpec, source), files=files)
         return cls(source=source, **_known(cls, data))
 
 

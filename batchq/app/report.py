@@ -67,6 +67,7 @@ class BatchReport(_WithResults):
         input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
         skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
         spent: by unit, what the function has spent (`Context.spend`).
+        left_out: records of the input that became no items, by the option that left them out (``where``).
 
     Example:
         >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
@@ -102,6 +103,7 @@ class BatchReport(_WithResults):
     input_cut: bool = False
     skipped_count: int = 0
     spent: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._results = ()
@@ -218,6 +220,7 @@ class Counted:
     reason: str | None = None
     input_cut: bool = False
     spent: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def report_on(
@@ -258,6 +261,7 @@ def report_on(
         failure_groups=[_group(group, counted.names) for group in counted.groups],
         input_cut=counted.input_cut,
         spent=counted.spent,
+        left_out=counted.left_out,
     )
     report._results = results
     return report

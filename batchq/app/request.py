@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchq.app.source import source_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
 from batchq.handlers import split_target
-from batchq.inputs import describe
 from batchq.pace import budgets_of, rates_of
 from batchq.spec import BatchSpec
 from batchq.units import bytes_of, moment_of
@@ -20,7 +21,7 @@ class StartRequest:
     """What `start` is asked for; each field as the option of that name.
 
     Attributes:
-        input: a file, or ``-`` for standard input.
+        input: a file or a pattern of files, several of them, or ``-`` for standard input.
         func: TARGET of the handler.
         batch_id: the user's own id; None chooses one.
         input_format: None tells it by the file's name.
@@ -52,9 +53,20 @@ class StartRequest:
         on_finish: a command for the shell when the batch has ended, or waits for somebody.
         max_tasks_per_worker: items after which a worker is replaced.
         max_worker_memory: a worker that has more in memory is replaced; such as ``2G``.
+        encoding: of text.
+        csv_types: cells of a table become numbers, true, false and null where they look like it.
+        max_item_size: a larger record fails; such as ``64M``.
+        id_field: the field that an item's id is taken from; None for ``id``, ``idea_id`` or ``custom_id``.
+        select: the fields that an item keeps, with commas between them; empty for all.
+        where: a condition on records; see `inputs.where`.
+        unique: the field by which later records of the same value are left out.
+        skip: leave out so many records at the beginning.
+        sample: so many records, drawn at random.
+        shuffle: in a random order.
+        seed: of what is random; None for another one each time.
     """
 
-    input: str
+    input: str | Sequence[str]
     func: str
     batch_id: str | None = None
     input_format: str | None = None
@@ -86,6 +98,17 @@ class StartRequest:
     on_finish: str | None = None
     max_tasks_per_worker: int | None = None
     max_worker_memory: str | None = None
+    encoding: str = "utf-8"
+    csv_types: bool = False
+    max_item_size: str = "64M"
+    id_field: str | None = None
+    select: str = ""
+    where: str | None = None
+    unique: str | None = None
+    skip: int = 0
+    sample: int | None = None
+    shuffle: bool = False
+    seed: int | None = None
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -96,8 +119,6 @@ def spec_of(request: StartRequest) -> BatchSpec:
     check_count("--chunk-size", request.chunk_size)
     check_number("--timeout", request.timeout)
     check_number("--grace", request.grace)
-    if request.limit is not None:
-        check_count("--limit", request.limit)
     check_choice("--durability", request.durability, DURABILITIES)
     check_count("--retry-attempts", request.retry_attempts)
     check_number("--retry-delay", request.retry_delay)
@@ -119,7 +140,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
         folder=str(folder),
         cwd=str(cwd),
         python=sys.executable,
-        source=describe(request.input, request.input_format, request.limit),
+        source=source_of(request),
         setup=setup,
         concurrency=request.concurrency,
         workers=min(workers, request.concurrency),

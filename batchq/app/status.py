@@ -57,6 +57,7 @@ class BatchStatus(NamedTuple):
         groups: the most frequent kinds of failure.
         spent: what handlers have spent, by unit.
         exit_code: of the command that ran it until it was halted; None of any other batch.
+        skipped: records of the input that became no items, by the option that left them out.
     """
 
     batch_id: str
@@ -74,6 +75,7 @@ class BatchStatus(NamedTuple):
     groups: tuple[ErrorGroup, ...] = ()
     spent: Mapping[str, float] = MappingProxyType({})
     exit_code: int | None = None
+    skipped: Mapping[str, int] = MappingProxyType({})
 
     @property
     def input_cut(self) -> bool:
@@ -107,6 +109,7 @@ class BatchStatus(NamedTuple):
                 for group in self.groups
             ],
             "spent": dict(self.spent),
+            "skipped": dict(self.skipped),
             "spec": asdict(self.spec),
         }
 
@@ -138,6 +141,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
         spent = reader.spent()
         exit_code = reader.exit_code()
+        skipped = reader.skipped()
     left = tally.items - tally.done
     return BatchStatus(
         batch_id=row.batch_id,
@@ -155,6 +159,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         groups=tuple(group for group in groups if group.failed),
         spent=spent,
         exit_code=exit_code,
+        skipped=skipped,
     )
 
 

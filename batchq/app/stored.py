@@ -106,6 +106,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         reason=status.reason,
         input_cut=status.input_cut,
         spent=status.spent,
+        left_out=status.skipped,
     )
     failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
     gapless = status.tally.done == status.tally.items

@@ -36,6 +36,7 @@ def plain_command(*words: str) -> str:
 def report_text(report: BatchReport, command: Command = plain_command) -> str:
     """The report for people: what happened, how fast, what failed and why, what to do next."""
     lines = [("items", items_line(report))]
+    lines += [("left out", left_out_words(report.left_out))] if report.left_out else []
     if report.processed_items:
         lines += [("time", _time_line(report)), ("handler", _handler_line(report))]
     lines += [("attempts", _attempts_line(report))] if report.attempts else []
@@ -70,6 +71,7 @@ def items_line(report: BatchReport) -> str:
 def status_text(status: BatchStatus, command: Command = plain_command, more: Sequence[tuple[str, str]] = ()) -> str:
     """One batch in a few aligned lines, with `more` of them (name and value) where somebody watches it."""
     lines = [("items", progress_words(status.tally, status.input_done))]
+    lines += [("left out", left_out_words(status.skipped))] if status.skipped else []
     if status.rate:
         left = "" if status.remaining_seconds is None else f", {duration(status.remaining_seconds)} left"
         lines.append(("rate", rate(status.rate) + left))
@@ -261,6 +263,16 @@ def spent_words(spent: Mapping[str, float]) -> str:
         '81,200 tokens, 0.4225 usd'
     """
     return ", ".join(f"{amount:,.10g} {unit}" for unit, amount in spent.items())
+
+
+def left_out_words(skipped: Mapping[str, int]) -> str:
+    """Records of the input that became no items, by the option that left them out.
+
+    Example:
+        >>> left_out_words({"unique": 3, "where": 1200})
+        '3 by --unique, 1,200 by --where'
+    """
+    return ", ".join(f"{records:,} by --{option}" for option, records in skipped.items())
 
 
 def at_a_time(concurrency: int, workers: int) -> str:

@@ -36,6 +36,7 @@ from batchq.store.reading import ResultRow, reading
 from batchq.store.rerun import rerun
 from batchq.store.reserve import make_reserve
 from batchq.store.seal import Seal
+from batchq.store.skipped import reopen_input
 
 CANNOT_LOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -128,6 +129,7 @@ def resume(
     input_ended: bool = False,
     func: str | None = None,
     setup: str | None = None,
+    read_all: bool = False,
 ) -> Session | BatchStatus:
     """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
@@ -141,6 +143,7 @@ def resume(
         input_ended: read nothing more.
         func: TARGET of the function for what is left; None for the one that is stored.
         setup: likewise.
+        read_all: read the rest of an input of which only the first records were read.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
@@ -149,7 +152,8 @@ def resume(
     folder = home.find(batch_id)
     unpaused = status_of(folder).state == PAUSING and steer(folder.database, "resume") in ACTIVE
     now = status_of(folder)
-    if now.state in ENDED or (unpaused and now.holder is not None):
+    reopens = read_all and _has_rest(now)
+    if (now.state in ENDED and not reopens) or (unpaused and now.holder is not None):
         return now
     descriptors.require(now.spec.workers)
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
@@ -160,6 +164,9 @@ def resume(
     spec = _function_of(home, folder, now.spec, func, setup)
     if now.spec.on_finish and not spec.on_finish:
         hooks.note(f"the command for its end ({now.spec.on_finish}) is from elsewhere, and will not be run")
+    if reopens:
+        spec = replace(spec, source=replace(spec.source, limit=None))
+        _read_on(folder, spec)
     supervisor = Supervisor(folder, None, hooks, ignore_changed_input=ignore_changed_input, input_ended=input_ended)
     return Session(batch_id, spec, supervisor)
 
@@ -208,6 +215,25 @@ def retry(home: Home, batch_id: str, error: str | None = None, items: Collection
     if not _is_ours(home, folder, spec):
         raise SealBroken(batch_id, bool(spec.setup))
     return rerun(folder.database, spec.durability, is_chosen)
+
+
+def _has_rest(now: BatchStatus) -> bool:
+    """Whether the input of a batch was cut off by its limit; raises `UsageError` where nobody can read it on."""
+    if now.spec.source.limit is None or now.state in ENDED - {COMPLETED}:
+        return False
+    if now.spec.source.is_once:
+        raise UsageError("its input cannot be read on", f"{_input_lost(now.spec)}.")
+    return True
+
+
+def _read_on(folder: BatchFolder, spec: BatchSpec) -> None:
+    """Open the input of a batch again; raises `UsageError` where it is no longer there."""
+    open_reader(spec.source).close()
+    lock = folder.supervise()
+    try:
+        reopen_input(folder.database, spec)
+    finally:
+        lock.release()
 
 
 def _input_lost(spec: BatchSpec) -> str:

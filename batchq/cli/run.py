@@ -16,6 +16,7 @@ from batchq.cli.control import cancel, check, pause, prune, rm, wait
 from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_child, tell_ready
 from batchq.cli.doctor import doctor, warn_of_descriptors
 from batchq.cli.group import Verbs
+from batchq.cli.input_options import start_inputs
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
 from batchq.cli.settings import blamed
@@ -55,7 +56,7 @@ def cli(context: click.Context) -> None:
 
 
 @click.command()
-@click.argument("input", metavar="INPUT")
+@click.argument("input", metavar="INPUT...", nargs=-1, required=True)
 @click.option(
     "--func",
     required=True,
@@ -160,9 +161,10 @@ def cli(context: click.Context) -> None:
 )
 @option(
     "--input-format",
-    type=click.Choice(["jsonl", "json", "csv", "tsv", "txt"]),
-    help="Needed for standard input.  [default: by the file's name]",
+    type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "parquet", "arrow"]),
+    help="Needed for standard input.  [default: by each file's name]",
 )
+@start_inputs
 @option(
     "--grace",
     type=float,
@@ -191,12 +193,15 @@ def cli(context: click.Context) -> None:
 def start(console: Console, /, detach: bool, **options: Any) -> int:
     """Read INPUT, run the function over each record, wait, and report.
 
-    INPUT is a .jsonl, .json, .csv, .tsv or .txt file, or - for standard input. Nothing is lost when this command is
-    interrupted or killed: `batchq resume ID` goes on.
+    INPUT is a .jsonl, .json, .csv, .tsv or .txt file, each also with .gz, .bz2 or .zst; a .parquet, .arrow or .feather
+    file; several files or 'patterns/*.csv'; or - for standard input. Records are chosen in this order: --where,
+    --unique, --skip, --sample, --shuffle, --limit. Nothing is lost when this command is interrupted or killed:
+    `batchq resume ID` goes on.
 
     \b
       batchq start ideas.jsonl --func pipeline:make_title
       batchq start ideas.csv --func pipeline.py:make_title -c 50 --timeout 30 --retry-attempts 5
+      batchq start 'ideas/*.jsonl.gz' more.csv --func pipeline:make_title --where "lang == 'en'" --unique id
       curl -s https://example.org/ideas | batchq start - --input-format jsonl --func pipeline:make_title
     """
     from batchq.app import verbs
@@ -206,13 +211,13 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     from batchq.engine.hooks import Hooks
 
     if detach and not is_quiet_child(console):
-        return begin_detached(console, reads_stdin=options["input"] == "-")
+        return begin_detached(console, reads_stdin="-" in options["input"])
     request = StartRequest(**options)
-    stdin = sys.stdin.buffer if request.input == "-" else None
+    stdin = sys.stdin.buffer if "-" in request.input else None
     with open_display(console.quiet) as display:
         with blamed(click.get_current_context()), _handlers_print_to_stderr():
             session = verbs.start(console.home(), request, Hooks(display.show, display.note), stdin)
-        source = "standard input" if stdin else request.input
+        source = "standard input" if stdin else session.spec.source.name
         opening = f"{session.batch_id}: reading {source}, {at_a_time(session.spec.concurrency, session.spec.workers)}"
         ending = _supervise(console, session, opening)
     return _finish(console, session.batch_id, ending)
@@ -224,6 +229,12 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     "--ignore-changed-input",
     is_flag=True,
     help="Read on although the input is not the one that the batch began with.",
+)
+@click.option(
+    "--all",
+    "read_all",
+    is_flag=True,
+    help="Read the input on that --limit cut off, also where the batch has completed.",
 )
 @click.option("--input-ended", is_flag=True, help="Read nothing more: go on with what is stored of the input.")
 @click.option(
@@ -242,6 +253,7 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
 
     \b
       batchq resume batch-20261125-001
+      batchq resume batch-20261125-001 --all      after a trial run with --limit
     """
     if detach and not is_quiet_child(console):
         return begin_detached(console)

@@ -6,13 +6,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from batchq.engine.failures import plain_failure
-from batchq.engine.handover import Handover
 from batchq.errors import BatchqError
-from batchq.inputs import Reader, open_reader
+from batchq.inputs import Records, open_reader
 from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
 from batchq.store.batch import Filler
 from batchq.store.descriptors import too_many_files, used_up
@@ -43,7 +42,7 @@ class Fill:
         folder: BatchFolder,
         row: BatchRow,
         digest: str,
-        reader: Reader | Handover | None,
+        reader: Records | None,
         verify: bool,
         wake: Callable[[], None],
     ) -> None:
@@ -89,16 +88,19 @@ class Fill:
         source = spec.source
         reader = self._reader or open_reader(source, row.position, self._digest, verify=self._verify)
         filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
-        name = source.name
+        names = [part.name for part in source.parts]
         # A pipe may be silent for hours with half a group read: a thread of its own reads it.
         records: Iterator[Record | None] = _read_aside(reader) if source.is_stdin else iter(reader)
         try:
             for group in _groups(records, self._stop):
-                filler.store(group, "" if source.is_stdin else reader.digest(), lambda e: _failure(e, name))
+                digest = "" if source.is_stdin else reader.digest()
+                filler.store(group, digest, lambda e: _failure(e, names), reader.skipped)
                 self._wake()
                 if self._stop.is_set():
                     return
-            self.done = not self._stop.is_set()
+            if not self._stop.is_set():
+                filler.note_skipped(reader.skipped)
+                self.done = True
         finally:
             filler.close()
             reader.close()
@@ -134,7 +136,7 @@ def _is_late(count: int, record: Record | None, deadline: float) -> bool:
     return (record is None or count % 32 == 0) and time.monotonic() >= deadline
 
 
-def _read_aside(reader: Reader | Handover) -> Iterator[Record | None]:
+def _read_aside(reader: Records) -> Iterator[Record | None]:
     """What `reader` yields, and None whenever it has yielded nothing for `FILL_SECONDS`."""
     found: queue.Queue[Record | BaseException | None] = queue.Queue(FILL_ITEMS)
 
@@ -160,5 +162,6 @@ def _read_aside(reader: Reader | Handover) -> Iterator[Record | None]:
         yield record
 
 
-def _failure(reason: str, name: str) -> Failure:
+def _failure(reason: str, names: Sequence[str]) -> Failure:
+    name = next((name for name in names if reason.startswith(name)), "")
     return plain_failure(INVALID_INPUT, reason, reason.removeprefix(name))

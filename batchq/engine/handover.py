@@ -15,11 +15,12 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from batchq.engine.results import to_json
 from batchq.errors import InputChanged, InputError, UnserializableResult
+from batchq.inputs.reader import NONE_SKIPPED
 from batchq.inputs.values import item_id_of
 from batchq.model import Record
 from batchq.spec import PROGRAM, SourceSpec
@@ -46,6 +47,8 @@ class Handover:
         await handover.check_first()
         drawing = asyncio.create_task(handover.draw())  # while a thread walks over `handover`
     """
+
+    skipped: Mapping[str, int] = NONE_SKIPPED
 
     def __init__(self, ideas: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._async_ideas: AsyncIterator[Any] | None = None

@@ -27,7 +27,7 @@ from batchq.engine.local import Engine, LocalEngine
 from batchq.engine.logs import log_handler
 from batchq.engine.recovery import recover
 from batchq.errors import FileDamaged, StorageFailed, SystemRefused, UsageError
-from batchq.inputs import Reader
+from batchq.inputs import Records
 from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
 from batchq.store.connection import DatabaseError
@@ -66,7 +66,7 @@ class Supervisor:
     def __init__(
         self,
         folder: BatchFolder,
-        reader: Reader | Handover | None = None,
+        reader: Records | None = None,
         hooks: Hooks | None = None,
         engine: Engine | None = None,
         ignore_changed_input: bool = False,
@@ -181,7 +181,7 @@ class Supervisor:
         else:
             self._start_fill(row, self._reader)
 
-    def _start_fill(self, row: BatchRow, reader: Reader | Handover | None) -> None:
+    def _start_fill(self, row: BatchRow, reader: Records | None) -> None:
         """Read the rest of the input, if there is one."""
         self._fill = None
         if row.input_done:

@@ -1,7 +1,9 @@
 """Readers: one record of an input at a time, with the position behind it and a running hash of what was read.
 
-    file or stdin ─▶ lines ─▶ records of JSON lines, CSV, TSV, text ─▶ Record
-                 └─▶ text  ─▶ elements of a JSON array ─────────────▶ Record
+    file or stdin ─▶ unpacked ─▶ recoded ─▶ lines ─▶ records of JSON lines, CSV, TSV, text ─▶ Record
+                                        └─▶ text  ─▶ elements of a JSON array ─────────────▶ Record
+    file ─▶ row groups of Parquet and Arrow ───────────────────────────────────────────────▶ Record
+    several files, or a choice among their records ─▶ Chosen ──────────────────────────────▶ Record
 
 A record that cannot be read is yielded too, with its error, and the next one follows: nothing vanishes.  Only
 what makes the whole input unusable is raised.
@@ -9,73 +11,22 @@ what makes the whole input unusable is raised.
 
 from __future__ import annotations
 
-import difflib
-import os
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from batchq.errors import InputError
 from batchq.inputs.array import JsonArray
+from batchq.inputs.chosen import Chosen
+from batchq.inputs.files import BINARY, FORMATS, describe, detect_format, gather
 from batchq.inputs.lines import JsonLines, TextLines
-from batchq.inputs.reader import Reader
+from batchq.inputs.reader import Reader, Records, StreamReader
+from batchq.inputs.streams import open_stream
 from batchq.inputs.table import Table
 from batchq.model import Position
 from batchq.spec import STDIN, SourceSpec
 
-__all__ = ["FORMATS", "STDIN", "Reader", "describe", "detect_format", "open_reader"]
+__all__ = ["FORMATS", "STDIN", "Chosen", "Reader", "Records", "describe", "detect_format", "gather", "open_reader"]
 
-FORMATS: Final = ("jsonl", "json", "csv", "tsv", "txt")
-_EXTENSIONS: Final = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".txt": "txt",
-}
 _START: Final = Position()
-
-
-def detect_format(name: str, given: str | None) -> str:
-    """The format of an input: the one given, else the one that its name tells.
-
-    Raises:
-        InputError: there is no such format, or the name tells none.
-
-    Example:
-        >>> detect_format("ideas.ndjson", None)
-        'jsonl'
-    """
-    if given is not None:
-        if given not in FORMATS:
-            raise InputError(name, f"there is no input format {given!r}", hint=f"Formats: {', '.join(FORMATS)}.")
-        return given
-    found = _EXTENSIONS.get(Path(name).suffix.lower())
-    if found is None:
-        reason = "standard input has no name that tells its format" if name == STDIN else "its name tells no format"
-        raise InputError(name, reason, hint=f"Say --input-format {'|'.join(FORMATS)}.")
-    return found
-
-
-def describe(name: str, given_format: str | None = None, limit: int | None = None) -> SourceSpec:
-    """Which input `name` is, as a batch stores it.
-
-    Raises:
-        InputError: there is no such file, or it cannot be read.
-    """
-    if name == STDIN:
-        return SourceSpec(STDIN, STDIN, detect_format(name, given_format), limit=limit)
-    path = Path(name).absolute()
-    if os.path.isdir(path):
-        raise InputError(name, "is a folder, not a file", hint="Name a file in it.")
-    if not os.path.exists(path):  # unlike Path.exists, for names that no file can have too
-        near = difflib.get_close_matches(path.name, _names_in(path.parent), 1)
-        hint = f"Did you mean {Path(name).with_name(near[0])}?" if near else "Check the path."
-        raise InputError(name, "no such file", hint=hint)
-    if not os.access(path, os.R_OK):
-        raise InputError(name, "may not be read", hint="Check its permissions.")
-    found = path.stat()
-    return SourceSpec(str(path), name, detect_format(name, given_format), found.st_size, found.st_mtime_ns, limit)
 
 
 def open_reader(
@@ -86,7 +37,7 @@ def open_reader(
     *,
     verify: bool = True,
     strict_first: bool = False,
-) -> Reader:
+) -> Reader | Chosen:
     """Open an input at a position.
 
     Args:
@@ -99,15 +50,29 @@ def open_reader(
 
     Raises:
         InputError: it cannot be opened, its encoding or header cannot be used, or see `strict_first`.
-        InputChanged: see `verify`.
+        InputChanged: see `verify`; where files are several, or records are chosen, while it is walked.
+        UsageError: there is no such encoding; `--where` cannot be understood, or names no column.
     """
-    kinds: dict[str, type[Reader]] = {"jsonl": JsonLines, "txt": TextLines, "json": JsonArray}
+    digest = digest if verify else ""
+    reader: Reader | Chosen
+    if source.is_plain:
+        reader = _open(source, position, digest, stdin)
+    else:
+        reader = Chosen(source, position, digest, lambda part: _open(part, _START, "", stdin))
     try:
-        reader = kinds.get(source.format, Table)(source, _open(source, stdin), position)
+        if strict_first:
+            reader.check_first()
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def _open(source: SourceSpec, position: Position, digest: str, stdin: BinaryIO | None) -> Reader:
+    try:
+        reader = _reader_of(source, position, stdin)
         try:
-            reader.begin(digest if verify else "")
-            if strict_first:
-                reader.check_first()
+            reader.begin(digest)
         except BaseException:
             reader.close()
             raise
@@ -116,16 +81,11 @@ def open_reader(
     return reader
 
 
-def _open(source: SourceSpec, stdin: BinaryIO | None) -> BinaryIO:
-    if source.path != STDIN:
-        return open(source.path, "rb")  # the reader closes it
-    if stdin is None:
-        raise InputError(STDIN, "standard input cannot be read a second time")
-    return stdin
+def _reader_of(source: SourceSpec, position: Position, stdin: BinaryIO | None) -> Reader:
+    kind = source.format.partition(".")[0]
+    if kind in BINARY:
+        from batchq.inputs.columnar import Columnar
 
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (OSError, ValueError):
-        return []
+        return Columnar(source, position)
+    kinds: dict[str, type[StreamReader]] = {"jsonl": JsonLines, "txt": TextLines, "json": JsonArray}
+    return kinds.get(kind, Table)(source, open_stream(source, stdin), position)

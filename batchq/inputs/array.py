@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from batchq.errors import InputError
-from batchq.inputs.reader import BLOCK, EXCERPT, Reader, not_utf8, read_some, refuse_foreign
+from batchq.inputs.encoding import refuse_foreign
+from batchq.inputs.reader import BLOCK, EXCERPT, StreamReader, read_some
 from batchq.inputs.values import DECODER, JSON_SPACE, LENIENT, item_id_of, told
 from batchq.model import Record
 
 CUT_TOKEN: Final = 12
 """A parse error so near to the end of the text read so far may be one of a token that is cut in two."""
 _BEHIND_ELEMENT: Final = (*JSON_SPACE, ",", "]")
+_STRUCTURE: Final = re.compile(r'["\[\]{},]')
+_IN_TEXT: Final = re.compile(r'\\.|"', re.DOTALL)
 
 
-class JsonArray(Reader):
+class JsonArray(StreamReader):
     """The elements of one JSON array, as they come; positions are elements."""
 
     def begin(self, digest: str) -> None:
@@ -37,10 +41,7 @@ class JsonArray(Reader):
             place = self._place(self._at)
             raise InputError(self._name, "its top level is not an array", *place, hint=hint)
         self._records = self._read_records()
-        for _ in range(self._position.offset):
-            next(self._records, None)
-        if self._position.offset:
-            self._compare(digest)
+        self._pass_over(digest)
 
     def _read_records(self) -> Iterator[Record]:
         if not self._peek():
@@ -58,22 +59,10 @@ class JsonArray(Reader):
             self._peek()
             line, column = self._place(self._at)
             try:
-                value, end, refused = self._decode()
-            except (ValueError, RecursionError) as error:
+                yield self._element(line, column)
+            except ValueError as error:
                 yield self._rest_lost(told(error)[1], error.pos if isinstance(error, json.JSONDecodeError) else None)
                 return
-            payload = self._text[self._at : end]
-            self._at = end
-            self._elements += 1
-            raw = payload.encode("utf-8", "surrogateescape")
-            self._hash.update(raw + b",")
-            next_line = self._place(end)[0]
-            if refused is None and not payload.isascii():
-                refused = not_utf8(raw, "element")
-            if refused is None:
-                yield Record(payload, item_id_of(value), line, self._elements, next_line)
-            else:
-                yield self._bad(payload, line, self._elements, next_line, column, refused)
             follows = self._peek()
             if follows not in ("]", ","):
                 yield self._rest_lost("',' or ']' expected" if follows else "the array is cut off")
@@ -82,6 +71,57 @@ class JsonArray(Reader):
             if follows == "]":
                 return
 
+    def _element(self, line: int, column: int) -> Record:
+        try:
+            value, end, refused = self._decode()
+        except RecursionError as error:
+            head, next_line = self._pass_element()
+            return self._bad(head, line, self._elements, next_line, column, told(error)[1])
+        except _TooLarge:
+            head, next_line = self._pass_element()
+            return self._too_large("element", head, line, self._elements, next_line)
+        payload = self._text[self._at : end]
+        self._at = end
+        self._elements += 1
+        raw = payload.encode("utf-8", "surrogateescape")
+        self._hash.update(raw + b",")
+        next_line = self._place(end)[0]
+        if refused is None and not payload.isascii():
+            refused = self._not_text(raw, "element")
+        if refused is None:
+            return Record(payload, item_id_of(value), line, self._elements, next_line)
+        return self._bad(payload, line, self._elements, next_line, column, refused)
+
+    def _pass_element(self) -> tuple[str, int]:
+        """Go behind an element that cannot be parsed as a whole; how it begins, and the line behind it."""
+        head = self._text[self._at : self._at + EXCERPT]
+        self._elements += 1
+        depth, within_text, ended = 0, False, False
+        while not ended:
+            at = self._at
+            while found := (_IN_TEXT if within_text else _STRUCTURE).search(self._text, at):
+                sign = found[0]
+                if sign == '"':
+                    within_text = not within_text
+                elif sign in "[{":
+                    depth += 1
+                elif not within_text:
+                    ended = depth == 0
+                    if ended:
+                        break
+                    depth -= sign != ","
+                at = found.end()
+            if found is None:  # an escape that is cut in two is looked at again
+                at = max(at, len(self._text) - (within_text and self._text.endswith("\\")))
+            else:
+                at = found.start()
+            self._hash.update(self._text[self._at : at].encode("utf-8", "surrogateescape"))
+            self._at = at
+            if not ended:
+                ended = self._ended
+                self._more()
+        return head, self._place(self._at)[0]
+
     def _decode(self) -> tuple[Any, int, str | None]:
         """The value at the position, its end, and why it is refused; with more text as long as it may be cut off."""
         decoder, refused = DECODER, None
@@ -89,6 +129,8 @@ class JsonArray(Reader):
             try:
                 value, end = decoder.raw_decode(self._text, self._at)
                 if self._ended or self._is_whole(end):
+                    if end - self._at > self._most:
+                        raise _TooLarge
                     return value, end, refused
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - CUT_TOKEN
@@ -99,6 +141,8 @@ class JsonArray(Reader):
                     raise
                 decoder, refused = LENIENT, told(error)[1]
                 continue
+            if len(self._text) - self._at > self._most:
+                raise _TooLarge
             self._more()
 
     def _is_whole(self, end: int) -> bool:
@@ -143,3 +187,7 @@ class JsonArray(Reader):
         self._hash.update(reason.encode("utf-8", "backslashreplace"))
         reason = f"{reason}; the rest of the array cannot be read"
         return self._bad(excerpt, line, self._elements, line, column, reason)
+
+
+class _TooLarge(Exception):
+    """An element is larger than an item may be."""

@@ -7,12 +7,32 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 
-from batchq.inputs.reader import BLOCK, Reader, not_utf8, read_some, refuse_foreign
+from batchq.inputs.encoding import refuse_foreign
+from batchq.inputs.reader import BLOCK, EXCERPT, StreamReader, read_some
 from batchq.inputs.values import DECODER, JSON_SPACE, item_id_of, told
 from batchq.model import Record
 
 
-class LineReader(Reader):
+class Overlong(bytes):
+    """Stands for a line that is larger than an item may be.
+
+    Its bytes are no text, so that whoever decodes lines needs no further look at each of them.
+    """
+
+    head: bytes
+    """How the line begins."""
+    quotes: int
+    """Quotes in the whole of it: a table has to know whether it ends within a cell."""
+
+    @classmethod
+    def of(cls, head: bytes, quotes: int) -> Overlong:
+        """The stand-in for a line that begins with `head`."""
+        line = cls(b"\xff")
+        line.head, line.quotes = head[:EXCERPT], quotes
+        return line
+
+
+class LineReader(StreamReader):
     """An input of lines: positions are bytes."""
 
     def begin(self, digest: str) -> None:
@@ -45,31 +65,61 @@ class LineReader(Reader):
         """Lines without their newline; `_offset` and `_line` are behind the line when it is yielded."""
         read = self._stream.read1 if hasattr(self._stream, "read1") else self._stream.read
         pieces: list[bytes] = []
+        size = 0
         block = self._buffer or read(BLOCK)
         while block:
             pieces.append(block)
+            size += len(block)
             if b"\n" in block:
                 # A long line is joined once, when its end has come.
                 buffer = b"".join(pieces)
                 lines = buffer.split(b"\n")
                 rest = lines.pop()
                 self._buffer, self._buffer_start = buffer, self._offset
-                yield from self._each(lines)
+                yield from self._each(lines) if len(buffer) <= self._most else self._each_in_bounds(lines)
                 self._hash_to(self._offset)
-                pieces = [rest]
+                pieces, size = [rest], len(rest)
+            elif size > self._most:
+                line, block = self._pass_line(b"".join(pieces))
+                yield line
+                pieces, size = [], 0
+                if block:
+                    continue
             block = read(BLOCK)
         last = b"".join(pieces)
         if last:
             self._buffer, self._buffer_start = last, self._offset
             self._offset += len(last)
             self._line += 1
-            yield self._unmarked(last)
+            yield self._unmarked(last) if size <= self._most else Overlong.of(last, last.count(b'"'))
 
     def _each(self, lines: Sequence[bytes]) -> Iterator[bytes]:
         for line in lines:
             self._offset += len(line) + 1
             self._line += 1
             yield line if self._line > 1 else self._unmarked(line)
+
+    def _each_in_bounds(self, lines: Sequence[bytes]) -> Iterator[bytes]:
+        for line in self._each(lines):
+            yield line if len(line) <= self._most else Overlong.of(line, line.count(b'"'))
+
+    def _pass_line(self, begun: bytes) -> tuple[bytes, bytes]:
+        """Read on to the end of a line that is too long, of which no more is kept; and what follows that."""
+        read = self._stream.read1 if hasattr(self._stream, "read1") else self._stream.read
+        head, block, quotes, rest = begun[:EXCERPT], begun, 0, b""
+        while block:
+            end = block.find(b"\n") + 1
+            part, rest = (block[:end], block[end:]) if end else (block, b"")
+            self._hash.update(part)
+            self._offset += len(part)
+            quotes += part.count(b'"')
+            if end:
+                break
+            block = read(BLOCK)
+        self._hashed = self._buffer_start = self._offset
+        self._buffer = b""
+        self._line += 1
+        return Overlong.of(head, quotes), rest
 
     def _unmarked(self, line: bytes) -> bytes:
         return line.removeprefix(codecs.BOM_UTF8) if self._line == 1 else line
@@ -91,7 +141,11 @@ class LineReader(Reader):
         self._offset = self._buffer_start = self._hashed = offset
 
     def _undecodable(self, line: bytes, error: UnicodeDecodeError) -> Record:
-        reason = not_utf8(line, "line") or str(error)
+        if isinstance(line, Overlong):
+            return self._too_large(
+                "line", line.head.decode("utf-8", "replace"), self._line, self._offset, self._line + 1
+            )
+        reason = self._not_text(line, "line") or str(error)
         text = line.decode("utf-8", "replace")
         return self._bad(text, self._line, self._offset, self._line + 1, error.start + 1, reason)
 

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
-import shlex
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from batchq.errors import InputChanged, InputError
+from batchq.inputs.encoding import not_text
+from batchq.inputs.streams import ByteStream
 from batchq.model import Position, Record
-from batchq.spec import STDIN, SourceSpec
+from batchq.spec import SourceSpec
 
 BLOCK: Final = 256 * 1024
 EXCERPT: Final = 1000
 """Characters that are kept of a record that cannot be read."""
-_FOREIGN: Final = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-)
-_FOREIGN_ZEROS: Final[dict[tuple[bool, ...], str]] = {
-    (False, True, True, True): "UTF-32LE",
-    (True, True, True, False): "UTF-32BE",
-    (False, True, False, True): "UTF-16LE",
-    (True, False, True, False): "UTF-16BE",
-}
-"""Where the first four bytes are zero when there is no mark and the text begins with ASCII."""
+NONE_SKIPPED: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Records(Protocol):
+    """What fills a batch: records in order, where None says that nothing has come for a while."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Records that were left out so far, by what left them out."""
+
+    def __iter__(self) -> Iterator[Record | None]:
+        """The records that have not been yielded yet."""
+
+    def digest(self) -> str:
+        """Hash over all that was consumed up to the last record that was yielded."""
+
+    def close(self) -> None:
+        """Nothing more is read."""
 
 
 class Reader:
@@ -37,21 +42,22 @@ class Reader:
 
     Args:
         source: the input.
-        stream: its bytes, from the beginning.
         position: the records before it are passed over.
     """
 
-    def __init__(self, source: SourceSpec, stream: BinaryIO, position: Position) -> None:
+    skipped: Mapping[str, int] = NONE_SKIPPED
+
+    def __init__(self, source: SourceSpec, position: Position) -> None:
         self._source = source
         self._name = source.name
-        self._stream = stream
+        self._most = source.max_item_size or 2**62
         self._position = position
         self._hash = hashlib.blake2b(digest_size=16)
         self._left = None if source.limit is None else max(0, source.limit - position.records)
         self._peeked: list[Record] = []
         self._records: Iterator[Record] = iter(())
         self.problem: InputError | None = None
-        """What was wrong with the last record that could not be read."""
+        """What was wrong with the last record that could not be read, and makes one doubt the format."""
 
     def __iter__(self) -> Iterator[Record]:
         return self
@@ -69,10 +75,13 @@ class Reader:
         """Go to the position, and compare what lies before it with `digest` unless that is empty."""
         raise AssertionError("each kind of input has its own")
 
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """The fields of every record, where the input names them at its beginning."""
+        return None
+
     def close(self) -> None:
-        """Close the file; standard input stays open."""
-        if not self._source.is_stdin:
-            self._stream.close()
+        """Nothing more is read."""
 
     def digest(self) -> str:
         """Hash over all that was consumed up to the last record that was yielded."""
@@ -89,7 +98,8 @@ class Reader:
             return
         if first.error is not None and self.problem is not None:
             problem = self.problem
-            hint = f"It was read as {self._source.format}; another format is named with --input-format."
+            kind = self._source.format.partition(".")[0]
+            hint = f"It was read as {kind}; another format is named with --input-format."
             raise InputError(problem.path, problem.reason, problem.line, problem.column, problem.hint or hint)
         self._peeked.append(first)
 
@@ -98,16 +108,58 @@ class Reader:
         excerpt = json.dumps(text[:EXCERPT].encode("utf-8", "backslashreplace").decode(), ensure_ascii=False)
         return Record(excerpt, None, line, position, next_line, str(self.problem))
 
+    def _too_large(self, what: str, text: str, line: int, position: int, next_line: int) -> Record:
+        """A record of more than `max_item_size` bytes; it says nothing against the format of the input."""
+        reason = f"the {what} is larger than {_size(self._most)} (--max-item-size raises that limit)"
+        record = self._bad(text, line, position, next_line, None, reason)
+        self.problem = None
+        return record
+
+    def _pass_over(self, digest: str) -> None:
+        """Walk to the position of an input whose positions are records, and compare."""
+        for _ in range(self._position.offset):
+            next(self._records, None)
+        if self._position.offset:
+            self._compare(digest)
+
     def _compare(self, digest: str) -> None:
         if digest and self._hash.hexdigest() != digest:
-            raise InputChanged(
-                self._name,
-                "the part that was read already has changed since the batch began",
-                hint="Put the old file back, start a new batch, or read on with --ignore-changed-input.",
-            )
+            raise changed(self._name)
 
 
-def read_some(stream: BinaryIO, least: int, most: int = 0) -> bytes:
+class StreamReader(Reader):
+    """A reader of text.
+
+    Args:
+        source: the input.
+        stream: its bytes, from the beginning.
+        position: the records before it are passed over.
+    """
+
+    def __init__(self, source: SourceSpec, stream: ByteStream, position: Position) -> None:
+        super().__init__(source, position)
+        self._stream = stream
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if not self._source.is_stdin:
+            self._stream.close()
+
+    def _not_text(self, raw: bytes, what: str) -> str | None:
+        """Why bytes are no text in the encoding of the input, or None when they are."""
+        return not_text(raw, what, self._source.encoding)
+
+
+def changed(name: str) -> InputChanged:
+    """The error of an input that is not the one that the batch began with."""
+    return InputChanged(
+        name,
+        "the part that was read already has changed since the batch began",
+        hint="Put the old file back, start a new batch, or read on with --ignore-changed-input.",
+    )
+
+
+def read_some(stream: ByteStream, least: int, most: int = 0) -> bytes:
     """At least `least` bytes unless the stream ends before; up to `most` where they are there already."""
     read = stream.read1 if hasattr(stream, "read1") else stream.read  # does not wait for all that it may read
     blocks: list[bytes] = []
@@ -118,21 +170,8 @@ def read_some(stream: BinaryIO, least: int, most: int = 0) -> bytes:
     return b"".join(blocks)
 
 
-def refuse_foreign(name: str, head: bytes) -> None:
-    """Raise when the first four bytes are not those of UTF-8."""
-    marked = next((encoding for mark, encoding in _FOREIGN if head.startswith(mark)), None)
-    encoding = marked or _FOREIGN_ZEROS.get(tuple(byte == 0 for byte in head))
-    if encoding is not None:
-        command = f"iconv -f {encoding} -t UTF-8"
-        if name != STDIN:
-            command += f" {shlex.quote(name)} > {shlex.quote(f'utf8-{Path(name).name}')}"
-        raise InputError(name, f"is {encoding}, not UTF-8", hint=f"Convert it: {command}")
-
-
-def not_utf8(raw: bytes, what: str) -> str | None:
-    """Why bytes are not UTF-8, or None when they are."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        return f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start} of the {what}"
-    return None
+def _size(number: int) -> str:
+    for unit, factor in (("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if number % factor == 0:
+            return f"{number // factor}{unit}"
+    return f"{number:,} bytes"

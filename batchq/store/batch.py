@@ -21,6 +21,7 @@ from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader, Progress
 from batchq.store.reserve import drop_reserve, free_bytes, storage_error, telling
+from batchq.store.skipped import NONE_SKIPPED, note_skipped
 
 __all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
 
@@ -339,13 +340,20 @@ class Filler:
         """Close the connection."""
         self._connection.close()
 
-    def store(self, records: Sequence[Record], digest: str, fail: Callable[[str], Failure]) -> None:
+    def store(
+        self,
+        records: Sequence[Record],
+        digest: str,
+        fail: Callable[[str], Failure],
+        skipped: Mapping[str, int] = NONE_SKIPPED,
+    ) -> None:
         """Store `records`, their messages and the position behind them, in one transaction.
 
         Args:
             records: what the reader yielded, in order.
             digest: the reader's running hash behind the last of them.
             fail: makes the failure of a record that cannot be used from the reason.
+            skipped: records that were left out up to here, by what left them out.
 
         Raises:
             StorageFailed: the file cannot be written.
@@ -368,12 +376,18 @@ class Filler:
                 self._queue.put_ranges(self._chunks(records, first, {outcome.seq for outcome in bad}))
                 self._connection.execute(SQL["note_position"], position)
                 self._connection.execute(SQL["count_items"])
+                note_skipped(self._connection, skipped)
                 if bad:
                     self._writer.record(bad)
                 reach("filling")
         except db.DatabaseError as error:
             raise storage_error(self._path, error) from error
         self._seq = last
+
+    def note_skipped(self, skipped: Mapping[str, int]) -> None:
+        """Store how many records were left out up to the end of the input; raises as `store`."""
+        with telling(self._path), db.transaction(self._connection):
+            note_skipped(self._connection, skipped)
 
     def _chunks(self, records: Sequence[Record], first: int, bad: set[int]) -> list[tuple[int, int, int, bool]]:
         """(first, last, bytes, redelivered) of each message; one that holds a bad record is read item by item."""

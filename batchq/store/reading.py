@@ -186,6 +186,12 @@ class BatchReader:
             return {}
         return dict(self._connection.execute(SQL["read_spent"]).fetchall())
 
+    def skipped(self) -> dict[str, int]:
+        """Records that became no items, by the option that left them out."""
+        if self._is_old():
+            return {}
+        return dict(self._connection.execute(SQL["read_skipped"]).fetchall())
+
     def rate(self, now: float) -> float | None:
         """Outcomes per second over the last minute before `now` (seconds since 1970); None when none came.
 

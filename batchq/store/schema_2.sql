@@ -1,4 +1,5 @@
--- What schema version 2 adds: rate limits and budgets, which the workers share; how a batch that was halted exits.
+-- What schema version 2 adds: rate limits and budgets, which the workers share; how a batch that was halted exits,
+-- what was left out of the input.
 
 -- One row a limit: its rate, and when all that was started under it is paid off.
 -- The row 'hold' has no rate: nothing begins before it, because the server that items call is overloaded.
@@ -22,3 +23,9 @@ CREATE TABLE spent (
 
 -- What the command exits with that ran a batch until it was halted.
 ALTER TABLE batch ADD COLUMN exit_code INTEGER;
+
+-- Records of the input that became no items, by the option of `start` that left them out.
+CREATE TABLE skipped (
+    reason  TEXT    PRIMARY KEY,
+    records INTEGER NOT NULL
+);

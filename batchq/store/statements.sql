@@ -471,3 +471,16 @@ UPDATE spent SET budget = NULL;
 
 -- set_budget
 INSERT INTO spent (unit, budget) VALUES (?, ?) ON CONFLICT (unit) DO UPDATE SET budget = excluded.budget;
+
+-- note_skipped
+INSERT INTO skipped (reason, records) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET records = excluded.records;
+
+-- read_skipped
+SELECT reason, records FROM skipped WHERE records > 0 ORDER BY reason;
+
+-- reopen_input
+-- The rest of an input of which only the first records were read; what had ended with them goes on.
+UPDATE batch
+SET spec = ?1, input_done = 0, changed_at = changed_at + 0.001,
+    ended_at = CASE WHEN state = ?2 THEN NULL ELSE ended_at END,
+    state = CASE WHEN state = ?2 THEN 'filling' ELSE state END;
