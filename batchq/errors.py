@@ -8,6 +8,7 @@
     │   ├── InputError             the input cannot be read
     │   │   └── InputChanged       the input is not the one that the batch began with
     │   ├── BatchNotFound          no such batch in this home
+    │   ├── ItemNotFound           no such item in this batch
     │   ├── BatchExists            the id is taken
     │   ├── SealBroken             the batch's folder names code, and did not come from this user
     │   ├── HomeError              the home folder cannot be used
@@ -143,6 +144,21 @@ class BatchNotFound(UsageError):
         hint = f"Did you mean {near}?" if near else "`batchq status` lists the batches of this home."
         super().__init__(f"no batch {batch_id!r} in {home}", hint)
         self.batch_id = batch_id
+
+
+class ItemNotFound(UsageError):
+    """There is no item of that id, or at that place, in the batch.
+
+    Example:
+        >>> ItemNotFound("b1", "a44", "a4").hint
+        'Did you mean a4?'
+    """
+
+    def __init__(self, batch_id: str, item: str, near: str | None = None, items: int = 0) -> None:
+        hint = f"Did you mean {near}?" if near else f"Name one by its id, or by its place from #1 to #{items}."
+        super().__init__(f"no item {item!r} in batch {batch_id!r}", hint if items or near else "It has no items.")
+        self.batch_id = batch_id
+        self.item = item
 
 
 class BatchExists(UsageError):

@@ -195,8 +195,8 @@ class Failure(NamedTuple):
     Attributes:
         error_type: the exception's class name (with its module unless built in).
         error: ``str(e)``, or ``repr(e)`` where that is empty or a KeyError's.
-        traceback: the formatted traceback, shortened from the front when very long.
-        fingerprint: type, last own frame and message without its numbers and ids.
+        traceback: the formatted traceback; of a very long one its head and its tail.
+        fingerprint: type, last own frame and message without its numbers, ids and quoted names.
         frame: ``file:line in function`` of the traceback's last own frame; empty when there is none.
     """
 

@@ -128,6 +128,7 @@ class BatchSpec:
         max_uncommitted: outcomes that are uncommitted at most, over all workers; their slots wait then.
         grace: seconds that items in flight have to finish after a first Ctrl-C.
         fail_empty: an empty result fails its item.
+        redact: names and paths of fields that logs and reports do not show; see `redaction.Redaction`.
         pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
     """
 
@@ -165,6 +166,7 @@ class BatchSpec:
     on_finish: str | None = None
     max_tasks_per_worker: int | None = None
     max_worker_memory: int | None = None
+    redact: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""

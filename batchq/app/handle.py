@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from batchq.app import verbs
+from batchq.app.items import ItemDetails, find_items
 from batchq.app.limits import Changes, change_limits
 from batchq.app.progress import Silence, open_library_display
 from batchq.app.report import BatchReport
@@ -17,6 +18,7 @@ from batchq.app.stored import StoredRows, build_report, result_of
 from batchq.config import check_choice
 from batchq.engine.hooks import Hooks
 from batchq.engine.supervisor import Supervisor
+from batchq.errors import UsageError
 from batchq.model import FAILED, SUCCESS
 from batchq.spec import BatchSpec
 from batchq.store.home import Home
@@ -114,6 +116,21 @@ class BatchHandle:
         if only is not None:
             check_choice("only", only, (SUCCESS, FAILED))
         return iter(StoredRows(self._folder.database, 0, result_of, only))
+
+    def item(self, which: str | int) -> ItemDetails:
+        """One item with its payload, result and every attempt.
+
+        Args:
+            which: its id, or its position in the input: a number, or as ``#12`` or ``item-12``.
+
+        Raises:
+            UsageError: there is no such item, or several items have that id; then name one by its position.
+        """
+        found = find_items(self._folder, which)
+        if len(found) > 1:
+            places = ", ".join(str(each.seq) for each in found[:5]) + (", …" if len(found) > 5 else "")
+            raise UsageError(f"{len(found)} items have the id {which!r}", f"Name one by its position: {places}.")
+        return found[0]
 
     def report(self) -> BatchReport:
         """The report on what has been done so far."""

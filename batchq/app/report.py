@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from batchq.app.groups import group_dict
 from batchq.app.words import iso
 from batchq.model import COMPLETED, Tally, bucket_end_us
 from batchq.store.reading import ErrorGroup
 
 GROUPS: Final = 100
 """Kinds of failure in a report; beyond that they are no summary."""
-EXAMPLES: Final = 5
 LISTED_FAILURES: Final = 1000
 """Failures that a report holds as a list, as the original's did; more are made while they are walked."""
 
@@ -63,7 +63,7 @@ class BatchReport(_WithResults):
         interruptions: runs of an item that were cut short by a crash.
         speedup: handler time by `total_duration`: how much faster than one item after another.
         failure_groups: kinds of failure, the most frequent first, with ``error_type``, ``error``, ``frame``,
-            ``failed`` (items), ``attempts`` and ``examples`` (ids).
+            ``failed`` (items), ``attempts``, ``first`` and ``last`` (ISO 8601, UTC), and ``examples`` (ids).
         input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
         skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
         spent: by unit, what the function has spent (`Context.spend`).
@@ -258,7 +258,7 @@ def report_on(
         recovered=tally.recovered,
         interruptions=tally.interruptions,
         speedup=round(handler_seconds / active, 2) if done and active else None,
-        failure_groups=[_group(group, counted.names) for group in counted.groups],
+        failure_groups=[group_dict(group, counted.names) for group in counted.groups],
         input_cut=counted.input_cut,
         spent=counted.spent,
         left_out=counted.left_out,
@@ -292,14 +292,3 @@ def percentile(histogram: Sequence[tuple[int, int]], share: float) -> float | No
         if left <= 0:
             return round(bucket_end_us(bucket) / 1e6, 6)
     return None
-
-
-def _group(group: ErrorGroup, names: Mapping[int, str | int]) -> dict[str, Any]:
-    return {
-        "error_type": group.error_type,
-        "error": group.message,
-        "frame": group.frame,
-        "failed": group.failed,
-        "attempts": group.attempts,
-        "examples": [names[seq] for seq in group.examples[:EXAMPLES] if seq in names],
-    }

@@ -12,6 +12,7 @@ from batchq.app.source import source_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
+from batchq.redaction import fields_of
 from batchq.spec import BatchSpec
 from batchq.units import bytes_of, moment_of
 
@@ -64,6 +65,7 @@ class StartRequest:
         sample: so many records, drawn at random.
         shuffle: in a random order.
         seed: of what is random; None for another one each time.
+        redact: names and paths of fields that logs and reports do not show, with commas between them.
     """
 
     input: str | Sequence[str]
@@ -109,6 +111,7 @@ class StartRequest:
     sample: int | None = None
     shuffle: bool = False
     seed: int | None = None
+    redact: tuple[str, ...] = ()
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -132,6 +135,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
         check_count("--max-tasks-per-worker", request.max_tasks_per_worker)
     rates_of(request.rate)
     budgets_of(request.budget)
+    redact = fields_of(request.redact)
     cwd = Path.cwd()
     target, folder = split_target(request.func, cwd)
     setup = split_target(request.setup, cwd)[0] if request.setup else None
@@ -170,6 +174,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
         max_worker_memory=(
             None if request.max_worker_memory is None else bytes_of("--max-worker-memory", request.max_worker_memory)
         ),
+        redact=redact,
     )
 
 

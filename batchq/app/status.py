@@ -11,6 +11,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from batchq.app.groups import group_dict
 from batchq.app.words import iso
 from batchq.errors import BatchqError
 from batchq.model import (
@@ -58,6 +59,7 @@ class BatchStatus(NamedTuple):
         spent: what handlers have spent, by unit.
         exit_code: of the command that ran it until it was halted; None of any other batch.
         skipped: records of the input that became no items, by the option that left them out.
+        names: ids of the items that the groups have as examples, by ``seq``.
     """
 
     batch_id: str
@@ -76,6 +78,7 @@ class BatchStatus(NamedTuple):
     spent: Mapping[str, float] = MappingProxyType({})
     exit_code: int | None = None
     skipped: Mapping[str, int] = MappingProxyType({})
+    names: Mapping[int, str | int] = MappingProxyType({})
 
     @property
     def input_cut(self) -> bool:
@@ -104,10 +107,7 @@ class BatchStatus(NamedTuple):
             "created_at": iso(self.created_at),
             "started_at": iso(self.started_at),
             "completed_at": iso(self.ended_at),
-            "failure_groups": [
-                {"error_type": group.error_type, "error": group.message, "failed": group.failed}
-                for group in self.groups
-            ],
+            "failure_groups": [group_dict(group, self.names) for group in self.groups],
             "spent": dict(self.spent),
             "skipped": dict(self.skipped),
             "spec": asdict(self.spec),
@@ -139,6 +139,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         tally = reader.tally()
         rate = reader.rate(time.time()) if held else None
         groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
+        names = reader.names([seq for group in groups for seq in group.examples])
         spent = reader.spent()
         exit_code = reader.exit_code()
         skipped = reader.skipped()
@@ -160,6 +161,7 @@ def status_of(folder: BatchFolder) -> BatchStatus:
         spent=spent,
         exit_code=exit_code,
         skipped=skipped,
+        names=names,
     )
 
 

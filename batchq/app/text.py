@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from batchq.app.groups import group_dict, group_lines
 from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, Tally
@@ -13,11 +14,6 @@ from batchq.spec import BatchSpec
 
 if TYPE_CHECKING:
     from batchq.app.report import BatchReport
-
-GROUPS: Final = 5
-EXAMPLES: Final = 3
-WIDTH: Final = 72
-"""An error's message is cut there: with its count and examples it still fits most terminals."""
 
 Command = Callable[..., str]
 """Makes the command line to recommend from its words, with --home where it is needed."""
@@ -45,7 +41,7 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines += [("started", report.started_at[:19].replace("T", " ") + " UTC")]
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
-    text += "".join(_failure_lines(failed))
+    text += "".join(group_lines(failed))
     advice = _advice(
         report.batch_id, report.state, report.failure_count, report.processed_items, report.input_cut, command
     )
@@ -88,9 +84,7 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
     if status.ended_at:
         lines.append(("ended", moment(status.ended_at)))
     text = _aligned(f"{status.batch_id}: {status.state}", lines)
-    text += "".join(
-        _failure_lines([{"failed": g.failed, "error_type": g.error_type, "error": g.message} for g in status.groups])
-    )
+    text += "".join(group_lines([group_dict(group, status.names) for group in status.groups]))
     tally = status.tally
     advice = _advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
     return text + (f"\nNext: {advice}\n" if advice else "")
@@ -198,24 +192,6 @@ def _attempts_line(report: BatchReport) -> str:
     if report.interruptions:
         words += f"; {count(report.interruptions, 'run')} cut short by a crash and run again"
     return words
-
-
-def _failure_lines(groups: Sequence[dict[str, Any]]) -> Iterable[str]:
-    if not groups:
-        return
-    yield "\nFailures\n"
-    width = len(f"{groups[0]['failed']:,}")
-    for group in groups[:GROUPS]:
-        kind, error = str(group["error_type"]), str(group["error"])
-        # The text of an error without one is its repr, which begins with its type.
-        message = shorten(error if error.startswith(f"{kind}(") else f"{kind}: {error}", WIDTH)
-        examples = ", ".join(shorten(str(example), 40) for example in group.get("examples", ())[:EXAMPLES])
-        more = ", …" if group["failed"] > EXAMPLES and examples else ""
-        yield (f"  {group['failed']:>{width},}  {message}" + (f"  ({examples}{more})" if examples else "") + "\n")
-    others = groups[GROUPS:]
-    if others:
-        items = sum(group["failed"] for group in others)
-        yield f"  {items:>{width},}  of {count(len(others), 'other kind')}\n"
 
 
 def _advice(batch_id: str, state: str, failed: int, done: int, input_cut: bool, command: Command) -> str:

@@ -63,7 +63,7 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
         UsageError: an option, the target, the input, the id or the home cannot be used.
     """
     spec = spec_of(request)
-    _check_targets(spec)
+    check_targets(spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     folder = make(home, request.batch_id, spec)
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks))
@@ -271,7 +271,7 @@ def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | N
         spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
     if not Path(spec.folder).is_dir():
         raise TargetError(spec.target, f"its folder {spec.folder} is gone", "Name the function with --func.")
-    _check_targets(spec, pickled)
+    check_targets(spec, pickled)
     if spec != before:
         respecify_locked(home, folder, spec, pickled)
     return spec
@@ -304,7 +304,8 @@ def exit_code(ending: Ending, tally: Tally) -> int:
     return ending.exit_code
 
 
-def _check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:
+def check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:
+    """Load the function and the setup of a batch; raises `TargetError` where one of them cannot be used."""
     folder = Path(spec.folder)
     if spec.pickled_by is None:
         load_handler(spec.target, folder)

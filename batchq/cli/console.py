@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
@@ -76,9 +76,14 @@ class Console:
         if not self.quiet:
             complain(text)
 
-    def write(self, pieces: Iterable[str]) -> None:
-        """Data on stdout, in UTF-8 unless it is a terminal; a reader that has left (`| head`) ends the command."""
-        stream = sys.stdout
+    def write(self, pieces: Iterable[str], stream: TextIO | None = None) -> None:
+        """Data on stdout, in UTF-8 unless it is a terminal; a reader that has left (`| head`) ends the command.
+
+        Args:
+            pieces: what to write.
+            stream: what stdout was before it was redirected; None where it is not.
+        """
+        stream = stream or sys.stdout
         if not stream.isatty():
             # Half a surrogate pair becomes \ud83d, which in JSON is the right way to write it.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]

@@ -17,11 +17,13 @@ from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_
 from batchq.cli.doctor import doctor, warn_of_descriptors
 from batchq.cli.group import Verbs
 from batchq.cli.input_options import start_inputs
+from batchq.cli.item import show
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
 from batchq.cli.settings import blamed
 from batchq.cli.show import log, report, results, status
 from batchq.cli.signals import obeyed
+from batchq.cli.tryout import try_command
 from batchq.config import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -185,6 +187,13 @@ def cli(context: click.Context) -> None:
     "--fail-empty",
     is_flag=True,
     help='Count an empty result (null, "", [], {}) as a failure: an outage that the function swallows looks like that.',
+)
+@click.option(
+    "--redact",
+    multiple=True,
+    metavar="FIELD,…",
+    help="Keep these fields of the items out of logs, errors and reports: a name, at any depth, or a path: user.mail. "
+    "The function gets them. May be repeated.",
 )
 @start_limits
 @detach_option
@@ -370,8 +379,8 @@ def _handlers_print_to_stderr() -> Iterator[None]:
         yield
 
 
-_STEERING = (start, pause, resume, cancel, retry, set_)
-_LOOKING = (status, wait, results, report, log, check, rm, prune, config, doctor, completion)
+_STEERING = (start, try_command(start), pause, resume, cancel, retry, set_)
+_LOOKING = (status, wait, show, results, report, log, check, rm, prune, config, doctor, completion)
 for _command in (*_STEERING, *_LOOKING):
     cli.add_command(_command)
 complete_by_name(cli)

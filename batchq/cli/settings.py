@@ -25,7 +25,7 @@ from batchq.errors import ConfigError, SettingsError
 CODE: Final = frozenset({"func", "setup", "on_finish"})
 OF_ONE_BATCH: Final = frozenset({"id", "input", "input_format", "limit", "detach"})
 COMMON: Final = frozenset({"home", "quiet"})
-WITHOUT_VARIABLE: Final = frozenset({"no_retry", "retry_on", "rate", "budget"})
+WITHOUT_VARIABLE: Final = frozenset({"no_retry", "retry_on", "rate", "budget", "redact"})
 """Options that files know although the environment does not: they are lists."""
 _KEPT: Final = "batchq.settings"
 WORDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list of texts"}
@@ -101,7 +101,7 @@ class Settings:
         """What click is to take for options that neither the command line nor the environment sets."""
         values = {name: each.value for name, each in self.found.items()}
         common = {name: values.pop(name) for name in COMMON & values.keys()}
-        return {**common, "start": values}
+        return {**common, "start": values, "try": values}
 
     def _option(self, key: str, origin: Origin) -> click.Option:
         option = self._options.get(key)

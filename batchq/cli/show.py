@@ -86,11 +86,13 @@ def results(console: Console, /, batch_id: str, only: str | None, form: str, wit
       batchq results batch-20261125-001 > titles.jsonl
       batchq results batch-20261125-001 --only failed | jq -r .error
     """
+    from batchq.app.items import hidden_rows
     from batchq.app.render import results_csv, results_jsonl
     from batchq.store.reading import reading
 
     with reading(console.home().find(batch_id).database) as reader:
         rows = reader.results(only, with_input)
+        rows = hidden_rows(rows, reader.row().spec.redact) if with_input else rows
         as_csv = form == "csv" and not console.as_json
         console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows, console.as_json))
     return 0

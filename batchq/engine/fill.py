@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from batchq.engine.failures import plain_failure
+from batchq.engine.hiding import Hiding
 from batchq.errors import BatchqError
 from batchq.inputs import Records, open_reader
 from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
@@ -57,6 +58,8 @@ class Fill:
         """The input is stored to its end."""
         self.error: BatchqError | None = None
         """Why it cannot be read or stored any further."""
+        self.unknown_fields: list[str] = []
+        """Fields to hide that no record has had, where all of them were read here."""
         self._thread = threading.Thread(target=self._run, name="batchq-fill", daemon=True)
 
     def start(self) -> None:
@@ -89,8 +92,11 @@ class Fill:
         reader = self._reader or open_reader(source, row.position, self._digest, verify=self._verify)
         filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
         names = [part.name for part in source.parts]
+        hiding = Hiding(spec.redact)
         # A pipe may be silent for hours with half a group read: a thread of its own reads it.
         records: Iterator[Record | None] = _read_aside(reader) if source.is_stdin else iter(reader)
+        if spec.redact:
+            records = hiding.nameless(records)
         try:
             for group in _groups(records, self._stop):
                 digest = "" if source.is_stdin else reader.digest()
@@ -101,6 +107,8 @@ class Fill:
             if not self._stop.is_set():
                 filler.note_skipped(reader.skipped)
                 self.done = True
+                if not row.position.records:
+                    self.unknown_fields = sorted(hiding.unseen)
         finally:
             filler.close()
             reader.close()

@@ -15,6 +15,7 @@ from batchq.engine.results import to_json
 from batchq.engine.retry import RetryHandler
 from batchq.handlers import Handler
 from batchq.model import FailedAttempt, Item, Outcome
+from batchq.redaction import Redaction
 
 
 class Sink(Protocol):
@@ -68,6 +69,7 @@ class Job:
         store: makes what the outcome keeps of the handler's result; what it raises fails the item.
         let_through: exceptions that end the slot rather than fail the item.
         tracebacks: tell the traceback of a failure, which takes long.
+        redaction: fields of a payload whose values no error may tell; of payloads that are JSON text.
     """
 
     handler: Handler
@@ -81,6 +83,7 @@ class Job:
     store: Callable[[Any], Any] = to_json
     let_through: tuple[type[BaseException], ...] = (GeneratorExit,)
     tracebacks: bool = True
+    redaction: Redaction | None = None
 
     def context_of(self, item: Item, till: Till | None = None) -> Context:
         """What the handler is told about its next attempt at `item`, which pays at `till`."""
@@ -104,7 +107,7 @@ class Job:
             microseconds,
             self.worker,
             None if delay is None else int(delay * 1000),
-            describe(error, self.tracebacks),
+            describe(error, self.tracebacks, self.redaction.cleaner(item.payload) if self.redaction else None),
         )
 
     def failure(self, item: Item, last: FailedAttempt) -> Outcome:

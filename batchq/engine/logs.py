@@ -39,6 +39,26 @@ class _Names(logging.Filter):
         return True
 
 
+class _Lines(logging.Formatter):
+    """Makes lines of records, without what may not be shown."""
+
+    clean: Callable[[str], str] | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return self.clean(line) if self.clean else line
+
+
+class _Text(io.TextIOWrapper):
+    """What is printed, likewise; whole texts, since what is in their middle is not known by its half."""
+
+    clean: Callable[[str], str] | None = None
+
+    def write(self, text: str, /) -> int:
+        super().write(self.clean(text) if self.clean else text)
+        return len(text)
+
+
 class _LogFile(logging.FileHandler):
     """A log that drops the lines that it cannot write."""
 
@@ -61,7 +81,7 @@ def log_handler(path: Path, who: str) -> logging.Handler:
     with contextlib.suppress(OSError):
         path.touch(mode=0o600)
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(_Lines(FORMAT))
     handler.addFilter(_Names(who))
     return handler
 
@@ -73,9 +93,7 @@ def log_to(path: Path, who: str) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     sys.stdout, sys.stderr = (
-        io.TextIOWrapper(
-            io.BufferedWriter(_Output(number, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True
-        )
+        _Text(io.BufferedWriter(_Output(number, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True)
         for number in (1, 2)
     )
     root = logging.getLogger()
@@ -90,3 +108,13 @@ def name_items(item_here: Callable[[], Item | None]) -> None:
         for names in handler.filters:
             if isinstance(names, _Names):
                 names.item_here = item_here
+
+
+def clean_lines(clean: Callable[[str], str]) -> None:
+    """Let all that this process logs or prints go through `clean`; what C code and other processes write does not."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Lines):
+            handler.formatter.clean = clean
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, _Text):
+            stream.clean = clean

@@ -166,6 +166,11 @@ class Runner:
         return [slot.item.seq for slot in self._slots if slot.started and slot.item]
 
     @property
+    def at_hand(self) -> list[Item]:
+        """What runs here, or ran last in a slot."""
+        return [slot.item for slot in self._slots if slot.item]
+
+    @property
     def busy_threads(self) -> list[Item]:
         """The items of sync handlers that run, which nothing can interrupt."""
         return [slot.item for slot in self._slots if slot.in_thread and slot.item]

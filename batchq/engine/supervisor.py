@@ -324,6 +324,9 @@ class Supervisor:
         self._fill = None
         if fill.done:
             self._store.end_input()
+            if fill.unknown_fields:
+                unknown = " or ".join(fill.unknown_fields)
+                self._hooks.note(f"no item has the field {unknown}, which was to be redacted")
             repeated = self._store.repeated_ids()
             if repeated:
                 items = "1 item has" if repeated == 1 else f"{repeated} items have"

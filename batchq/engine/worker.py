@@ -29,7 +29,8 @@ from batchq.engine.board import Board, Limits
 from batchq.engine.job import Job
 from batchq.engine.lifetime import Lifetime
 from batchq.engine.limits import retry_config, share_of
-from batchq.engine.logs import log_to, name_items
+from batchq.engine.lines import LineCleaner
+from batchq.engine.logs import clean_lines, log_to, name_items
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerReport, WorkerSpec
 from batchq.engine.pacing import Pacer
 from batchq.engine.parent import Parent
@@ -39,6 +40,7 @@ from batchq.engine.runner import Runner
 from batchq.errors import BatchqError, DiskFull
 from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
 from batchq.model import FailedAttempt, Item, Outcome
+from batchq.redaction import Redaction
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
 from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder, FileLock
@@ -167,10 +169,13 @@ class Worker:
                 self._spec.worker,
                 resource,
                 store=storing(spec.fail_empty),
+                redaction=Redaction(spec.redact),
             )
             self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer)
             self._runner.calls_left = spec.max_tasks_per_worker or math.inf
             name_items(self._runner.item_here)
+            if job.redaction:
+                clean_lines(LineCleaner(job.redaction, lambda: self._runner.at_hand))
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER)
             self._recorder.start()

@@ -274,11 +274,16 @@ FROM (SELECT error_group, count(*) AS attempts, max(started_ms) AS last_ms
 WHERE id = d.error_group;
 
 -- group_failures
+-- An item that fails again in a later run is the same example.
 UPDATE error_groups SET failed = error_groups.failed + d.failed,
     last_ms = max(error_groups.last_ms, d.last_ms),
-    examples = CASE WHEN json_array_length(examples) < 5 THEN json_insert(examples, '$[#]', d.seq) ELSE examples END
-FROM (SELECT error_group, count(*) AS failed, max(ended_ms) AS last_ms, min(seq) AS seq
-      FROM outcomes WHERE n > ? AND success = 0 GROUP BY error_group) d
+    examples = CASE WHEN json_array_length(examples) >= 5 THEN examples ELSE (
+        SELECT json_group_array(seq) FROM (
+            SELECT value AS seq FROM json_each(examples)
+            UNION SELECT o.seq FROM outcomes o WHERE o.n > ?1 AND o.success = 0 AND o.error_group = error_groups.id
+            LIMIT 5)) END
+FROM (SELECT error_group, count(*) AS failed, max(ended_ms) AS last_ms
+      FROM outcomes WHERE n > ?1 AND success = 0 GROUP BY error_group) d
 WHERE id = d.error_group;
 
 -- read_error_groups
@@ -484,3 +489,33 @@ UPDATE batch
 SET spec = ?1, input_done = 0, changed_at = changed_at + 0.001,
     ended_at = CASE WHEN state = ?2 THEN NULL ELSE ended_at END,
     state = CASE WHEN state = ?2 THEN 'filling' ELSE state END;
+
+-- find_items
+-- A scan, and no index, which would cost each insert: a million items are looked through in a fraction of a second,
+-- because the id stands before the payload.
+SELECT seq FROM items WHERE item_id IN (?, ?) ORDER BY seq LIMIT ?;
+
+-- near_items
+-- Ids of about the same length, those first that begin and end alike: a mistake leaves one half of an id as it was, or
+-- at least its ends.
+SELECT item_id FROM items
+WHERE length(item_id) BETWEEN length(?1) - 1 AND length(?1) + 1
+  AND (substr(item_id, 1, ?3) = substr(?1, 1, ?3) OR substr(item_id, -?3) = substr(?1, -?3))
+ORDER BY (substr(item_id, 1, ?2) = substr(?1, 1, ?2)) + (substr(item_id, -?2) = substr(?1, -?2))
+       + (substr(item_id, 1, ?3) = substr(?1, 1, ?3)) + (substr(item_id, -?3) = substr(?1, -?3)) DESC
+LIMIT ?4;
+
+-- read_item
+SELECT seq, coalesce(item_id, 'item-' || seq), item_id IS NOT NULL, line, run, interruptions, deaths, payload
+FROM items WHERE seq = ?;
+
+-- is_claimed
+SELECT EXISTS (SELECT 1 FROM ack_queue_chunks WHERE status = 2 AND ? BETWEEN first_seq AND last_seq);
+
+-- outcomes_of_item
+SELECT run, success, attempts, duration_us, ended_ms, worker, error_type, error, result
+FROM outcomes WHERE seq = ? ORDER BY run;
+
+-- attempts_of_item
+SELECT run, number, started_ms, duration_us, worker, delay_ms, error_type, error, traceback
+FROM attempts WHERE seq = ? ORDER BY run, number;

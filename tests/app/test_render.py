@@ -208,7 +208,7 @@ def test_batch_of_no_items_has_every_form_of_report(tmp_path: Path) -> None:
 
 def test_text_report_tells_what_failed_most_with_examples_and_what_to_do(database: Path) -> None:
     record(database, {1: 1, 2: ValueError("no text"), 4: KeyError("k\x1b[31m\nline")})
-    record(database, {3: ValueError("no text")})  # each commit leaves one example
+    record(database, {3: ValueError("no text")})
     said = text.report_text(build_report(BatchFolder(database.parent)))
     assert "9: 1 succeeded, 3 failed, 5 to do (25% success)" in said
     failures = said[said.index("Failures") :].splitlines()

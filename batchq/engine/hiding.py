@@ -1,0 +1,44 @@
+"""What hiding fields (``--redact``) means for the input: no item is called by what may not be shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from batchq.inputs.values import item_id_of
+from batchq.model import Record
+from batchq.redaction import REDACTED, Redaction
+
+
+class Hiding:
+    """Looks through the records of one input.
+
+    Args:
+        fields: names and paths of what may not be shown.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._redaction = Redaction(fields)
+        self.unseen = set(self._redaction.fields)
+        """Those of the fields that no record has had: mistyped, most likely."""
+
+    def nameless(self, records: Iterator[Record | None]) -> Iterator[Record | None]:
+        """The records; one whose id may not be shown is called by its place instead.
+
+        Example:
+            >>> record = Record('{"id": "ann@example.org"}', "ann@example.org", 1, 25, 2)
+            >>> [each.item_id for each in Hiding(["id"]).nameless(iter([record]))]
+            [None]
+        """
+        for record in records:
+            if record is None:
+                yield None
+            elif record.error is not None:
+                yield record._replace(item_id=None)  # nobody knows which part of it that is
+            else:
+                yield record._replace(item_id=None) if self._hides_id(record) else record
+
+    def _hides_id(self, record: Record) -> bool:
+        value = json.loads(record.payload)
+        self.unseen -= self._redaction.found_in(value)
+        return record.item_id is not None and item_id_of(self._redaction.hide(value)) == REDACTED
