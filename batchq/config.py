@@ -18,6 +18,9 @@ DURABILITIES: Final = ("normal", "full")
 EMPTY_KEEP: Final = "keep"
 EMPTY_FAIL: Final = "fail"
 EMPTY_RESULTS: Final = (EMPTY_KEEP, EMPTY_FAIL)
+NAN_FAIL: Final = "fail"
+NAN_NULL: Final = "null"
+NANS: Final = (NAN_FAIL, NAN_NULL)
 
 
 class ProcessingMode(enum.Enum):
@@ -175,6 +178,8 @@ class BatchConfig:
         retry_jitter: share of a delay that is added at random; 0.1 adds up to 10%.
         empty_result: ``"keep"``, or ``"fail"`` for an item whose result is None or empty (``[]``, ``{}``, ``""``): an
             outage that the function swallows looks like that.
+        nan: ``"fail"`` for an item whose result holds NaN or an infinity, or ``"null"`` to store null in its place
+            (QUEUE; in memory a result is kept as it is).
         workers: processes (QUEUE); None for one a core, at most `max_concurrent`.
         durability: ``"normal"`` survives every crash of a process, ``"full"`` also a power cut (QUEUE).
         no_retry: names of exceptions that are not tried again.
@@ -220,6 +225,7 @@ class BatchConfig:
     rate: str | Sequence[str] = ()
     budget: str | Sequence[str] = ()
     adaptive: bool = False
+    nan: str = NAN_FAIL
 
     def __post_init__(self) -> None:
         self.check()
@@ -237,6 +243,7 @@ class BatchConfig:
         check_number("retry_max_delay", self.retry_max_delay)
         check_number("retry_jitter", self.retry_jitter, most=1.0)
         check_choice("empty_result", self.empty_result, EMPTY_RESULTS)
+        check_choice("nan", self.nan, NANS)
         if self.workers is not None:
             check_count("workers", self.workers)
         check_choice("durability", self.durability, DURABILITIES)

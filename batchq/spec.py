@@ -129,6 +129,10 @@ class BatchSpec:
         grace: seconds that items in flight have to finish after a first Ctrl-C.
         fail_empty: an empty result fails its item.
         redact: names and paths of fields that logs and reports do not show; see `redaction.Redaction`.
+        nan: what becomes of NaN and the infinities in a result: ``fail`` (its item fails) or ``null``.
+        strict: the first record that cannot be read halts the batch.
+        fingerprint: hash of the source of the function; None where it is not known.
+        handler_changed: when a batch went on with another function, seconds since 1970.
         pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
     """
 
@@ -167,6 +171,10 @@ class BatchSpec:
     max_tasks_per_worker: int | None = None
     max_worker_memory: int | None = None
     redact: tuple[str, ...] = ()
+    nan: str = "fail"
+    strict: bool = False
+    fingerprint: str | None = None
+    handler_changed: tuple[float, ...] = ()
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""

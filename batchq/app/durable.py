@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from batchq.app.batch_queue import BatchQueue
+from batchq.app.changed import noting_change, tell_change
 from batchq.app.report import LISTED_FAILURES, BatchReport, BatchResult, carry
 from batchq.app.request import usable_cores
 from batchq.app.status import status_of
@@ -31,7 +32,8 @@ from batchq.engine.handover import SOURCE, Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
-from batchq.handlers import PYTHON, export
+from batchq.fingerprint import fingerprint
+from batchq.handlers import PYTHON, Exported, export
 from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, Tally
 from batchq.spec import BatchSpec
 from batchq.store.batch import steer
@@ -63,7 +65,9 @@ class Durable:
             )
         self._home = Home.at(config.home)
         self._exported = export(function)
-        self._spec = _spec(config, retry, self._exported.target, self._exported.folder, self._exported.pickled)
+        self._spec = _spec(
+            config, retry, self._exported, fingerprint(function, self._exported.target, self._exported.pickled)
+        )
         self._watcher = watcher
         self._queue = watcher.queue or BatchQueue()
         self._on_result = watcher.on_result
@@ -139,8 +143,9 @@ class Durable:
         await handover.pass_over(row.position.records, digest, to_end=row.input_done)
         if folder_is_free:
             # The caller may have mended the function; a batch is resumed with what he passes now.
-            spec = replace(self._spec, source=row.spec.source)
+            spec = noting_change(row.spec, replace(self._spec, source=row.spec.source))
             respecify_locked(self._home, folder, spec, self._exported.pickled)
+            tell_change(folder, row.spec, spec, self._watcher.display.note)
         return folder
 
     async def _supervise(self, folder: BatchFolder, handover: Handover | None) -> Ending:
@@ -238,10 +243,11 @@ class Durable:
         return bool(rows)
 
 
-def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pickled: bytes | None) -> BatchSpec:
+def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported, made_of: str | None) -> BatchSpec:
     return BatchSpec(
-        target=target,
-        folder=str(folder),
+        target=exported.target,
+        folder=str(exported.folder),
+        fingerprint=made_of,
         cwd=str(Path.cwd()),
         python=sys.executable,
         source=SOURCE,
@@ -257,6 +263,7 @@ def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pi
         durability=config.durability,
         grace=config.grace,
         fail_empty=config.empty_result == EMPTY_FAIL,
+        nan=config.nan,
         no_retry=retry.no_retry,
         retry_on=retry.retry_on,
         retry_budget=retry.budget,
@@ -265,7 +272,7 @@ def _spec(config: BatchConfig, retry: RetryConfig, target: str, folder: Path, pi
         rates=config.rates,
         budgets=config.budgets,
         adaptive=config.adaptive,
-        pickled_by=PYTHON if pickled is not None else None,
+        pickled_by=PYTHON if exported.pickled is not None else None,
     )
 
 

@@ -68,6 +68,7 @@ class BatchReport(_WithResults):
         skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
         spent: by unit, what the function has spent (`Context.spend`).
         left_out: records of the input that became no items, by the option that left them out (``where``).
+        handler_changed: when the batch went on with a function that had changed; ISO 8601, UTC.
 
     Example:
         >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
@@ -104,6 +105,7 @@ class BatchReport(_WithResults):
     skipped_count: int = 0
     spent: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    handler_changed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._results = ()
@@ -204,6 +206,8 @@ class Counted:
         state: how it stands.
         reason: why it is not completed.
         input_cut: the rest of its input is lost.
+        spent: by unit, what the function has spent.
+        handler_changed: when it went on with another function, seconds since 1970.
     """
 
     batch_id: str
@@ -221,6 +225,7 @@ class Counted:
     input_cut: bool = False
     spent: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    handler_changed: Sequence[float] = ()
 
 
 def report_on(
@@ -262,6 +267,7 @@ def report_on(
         input_cut=counted.input_cut,
         spent=counted.spent,
         left_out=counted.left_out,
+        handler_changed=[iso(moment) for moment in counted.handler_changed],
     )
     report._results = results
     return report

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchq.app.source import source_of
-from batchq.config import DURABILITIES, MAX_CONCURRENCY, Limit, check_choice, check_count, check_number
+from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choice, check_count, check_number
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
 from batchq.redaction import fields_of
@@ -39,6 +39,8 @@ class StartRequest:
         grace: seconds that items in flight have after a first Ctrl-C.
         max_uncommitted: outcomes that are uncommitted at most, over all workers.
         fail_empty: an empty result fails its item.
+        nan: NaN and the infinities in a result: ``fail``, or ``null`` to store that.
+        strict: the first record that cannot be read halts the batch.
         retry_max_delay: seconds; no delay is longer.
         retry_jitter: share of a delay that is added at random.
         retry_budget: share of the attempts that may be retries.
@@ -112,6 +114,8 @@ class StartRequest:
     shuffle: bool = False
     seed: int | None = None
     redact: tuple[str, ...] = ()
+    nan: str = "fail"
+    strict: bool = False
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -123,6 +127,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
     check_number("--timeout", request.timeout)
     check_number("--grace", request.grace)
     check_choice("--durability", request.durability, DURABILITIES)
+    check_choice("--nan", request.nan, NANS)
     check_count("--retry-attempts", request.retry_attempts)
     check_number("--retry-delay", request.retry_delay)
     check_number("--retry-backoff", request.retry_backoff, least=1.0)
@@ -157,6 +162,8 @@ def spec_of(request: StartRequest) -> BatchSpec:
         max_uncommitted=request.max_uncommitted,
         grace=request.grace,
         fail_empty=request.fail_empty,
+        nan=request.nan,
+        strict=request.strict,
         retry_max_delay=request.retry_max_delay,
         retry_jitter=request.retry_jitter,
         retry_budget=request.retry_budget,

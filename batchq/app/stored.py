@@ -107,6 +107,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         input_cut=status.input_cut,
         spent=status.spent,
         left_out=status.skipped,
+        handler_changed=status.spec.handler_changed,
     )
     failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
     gapless = status.tally.done == status.tally.items

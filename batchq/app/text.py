@@ -38,6 +38,7 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines += [("attempts", _attempts_line(report))] if report.attempts else []
     lines += [("spent", spent_words(report.spent))] if report.spent else []
     lines += [("reason", shorten(report.reason, 400))] if report.reason else []
+    lines += [("function", _changed_line(report.handler_changed))] if report.handler_changed else []
     lines += [("started", report.started_at[:19].replace("T", " ") + " UTC")]
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
@@ -192,6 +193,11 @@ def _attempts_line(report: BatchReport) -> str:
     if report.interruptions:
         words += f"; {count(report.interruptions, 'run')} cut short by a crash and run again"
     return words
+
+
+def _changed_line(moments: Sequence[str]) -> str:
+    times = [moment[:19].replace("T", " ") for moment in moments]
+    return f"changed while the batch was stopped; the new one runs since {', '.join(times)} UTC"
 
 
 def _advice(batch_id: str, state: str, failed: int, done: int, input_cut: bool, command: Command) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from batchq.app import descriptors
+from batchq.app.changed import noting_change, tell_change
 from batchq.app.request import StartRequest, spec_of
 from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
@@ -24,7 +25,8 @@ from batchq.errors import (
     TargetError,
     UsageError,
 )
-from batchq.handlers import load_handler, load_target, split_target, unpickle
+from batchq.fingerprint import fingerprint
+from batchq.handlers import Handler, load_handler, load_target, split_target, unpickle
 from batchq.inputs import open_reader
 from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, Tally
 from batchq.spec import BatchSpec
@@ -63,7 +65,7 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
         UsageError: an option, the target, the input, the id or the home cannot be used.
     """
     spec = spec_of(request)
-    check_targets(spec)
+    spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     folder = make(home, request.batch_id, spec)
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks))
@@ -130,6 +132,7 @@ def resume(
     func: str | None = None,
     setup: str | None = None,
     read_all: bool = False,
+    no_strict: bool = False,
 ) -> Session | BatchStatus:
     """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
@@ -144,6 +147,7 @@ def resume(
         func: TARGET of the function for what is left; None for the one that is stored.
         setup: likewise.
         read_all: read the rest of an input of which only the first records were read.
+        no_strict: from here on a record that cannot be read fails alone.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
@@ -161,7 +165,11 @@ def resume(
         raise UsageError(
             _input_lost(now.spec), f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
         )
-    spec = _function_of(home, folder, now.spec, func, setup)
+    spec, pickled = _function_of(home, folder, now.spec, func, setup)
+    spec = replace(spec, strict=spec.strict and not no_strict)
+    if spec != now.spec:
+        respecify_locked(home, folder, spec, pickled)
+        tell_change(folder, now.spec, spec, hooks.note)
     if now.spec.on_finish and not spec.on_finish:
         hooks.note(f"the command for its end ({now.spec.on_finish}) is from elsewhere, and will not be run")
     if reopens:
@@ -255,8 +263,13 @@ def _leave(folder: BatchFolder, event: str) -> str:
         lock.release()
 
 
-def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None) -> BatchSpec:
-    """The specification with a function that may be run: the sealed one, or the one that the user names."""
+def _function_of(
+    home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None
+) -> tuple[BatchSpec, bytes | None]:
+    """The specification with a function that may be run: the sealed one, or the one that the user names.
+
+    The second is that function, where it is stored by value.
+    """
     pickled = _handler_of(folder)[0]
     before = spec
     if not _is_ours(home, folder, spec):
@@ -271,10 +284,10 @@ def _function_of(home: Home, folder: BatchFolder, spec: BatchSpec, func: str | N
         spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
     if not Path(spec.folder).is_dir():
         raise TargetError(spec.target, f"its folder {spec.folder} is gone", "Name the function with --func.")
-    check_targets(spec, pickled)
-    if spec != before:
-        respecify_locked(home, folder, spec, pickled)
-    return spec
+    handler = check_targets(spec, pickled)
+    if spec.pickled_by is None:
+        spec = noting_change(before, replace(spec, fingerprint=fingerprint(handler.function, spec.target)))
+    return spec, pickled
 
 
 def _is_ours(home: Home, folder: BatchFolder, spec: BatchSpec) -> bool:
@@ -304,12 +317,13 @@ def exit_code(ending: Ending, tally: Tally) -> int:
     return ending.exit_code
 
 
-def check_targets(spec: BatchSpec, pickled: bytes | None = None) -> None:
-    """Load the function and the setup of a batch; raises `TargetError` where one of them cannot be used."""
+def check_targets(spec: BatchSpec, pickled: bytes | None = None) -> Handler:
+    """The function of a batch; raises `TargetError` where it, or the setup, cannot be used."""
     folder = Path(spec.folder)
     if spec.pickled_by is None:
-        load_handler(spec.target, folder)
+        handler = load_handler(spec.target, folder)
     else:
-        unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
+        handler = unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
     if spec.setup:
         load_target(spec.setup, folder)
+    return handler

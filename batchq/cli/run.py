@@ -24,7 +24,7 @@ from batchq.cli.settings import blamed
 from batchq.cli.show import log, report, results, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
-from batchq.config import MAX_CONCURRENCY
+from batchq.config import MAX_CONCURRENCY, NANS
 
 if TYPE_CHECKING:
     from batchq.app.status import BatchStatus
@@ -195,6 +195,18 @@ def cli(context: click.Context) -> None:
     help="Keep these fields of the items out of logs, errors and reports: a name, at any depth, or a path: user.mail. "
     "The function gets them. May be repeated.",
 )
+@option(
+    "--nan",
+    type=click.Choice(NANS),
+    default=NANS[0],
+    show_default=True,
+    help="NaN and infinities in a result, which JSON does not have: fail the item, or store null in their place.",
+)
+@option(
+    "--strict",
+    is_flag=True,
+    help="Stop the batch at the first record that cannot be read; otherwise that record alone fails.",
+)
 @start_limits
 @detach_option
 @common_options
@@ -245,6 +257,11 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     is_flag=True,
     help="Read the input on that --limit cut off, also where the batch has completed.",
 )
+@click.option(
+    "--no-strict",
+    is_flag=True,
+    help="Undo `start --strict`: from here on, a record that cannot be read fails alone.",
+)
 @click.option("--input-ended", is_flag=True, help="Read nothing more: go on with what is stored of the input.")
 @click.option(
     "--func",
@@ -258,7 +275,8 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
 def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> int:
     """Go on with a batch that was interrupted, paused or halted.
 
-    What has an outcome does not run again; only items that were in flight do.
+    What has an outcome does not run again; only items that were in flight do. A function that has changed meanwhile is
+    run as it is now; the log and the report say since when.
 
     \b
       batchq resume batch-20261125-001

@@ -11,6 +11,7 @@ from typing import Final
 
 from batchq.engine.failures import plain_failure
 from batchq.engine.hiding import Hiding
+from batchq.engine.strict import UpToUnreadable, digest_at
 from batchq.errors import BatchqError
 from batchq.inputs import Records, open_reader
 from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
@@ -60,6 +61,8 @@ class Fill:
         """Why it cannot be read or stored any further."""
         self.unknown_fields: list[str] = []
         """Fields to hide that no record has had, where all of them were read here."""
+        self.unreadable: str | None = None
+        """The record before which reading has stopped, because the batch is strict, and why."""
         self._thread = threading.Thread(target=self._run, name="batchq-fill", daemon=True)
 
     def start(self) -> None:
@@ -97,14 +100,23 @@ class Fill:
         records: Iterator[Record | None] = _read_aside(reader) if source.is_stdin else iter(reader)
         if spec.redact:
             records = hiding.nameless(records)
+        strict = UpToUnreadable(records) if spec.strict else None
+        stored = row.position.records
         try:
-            for group in _groups(records, self._stop):
-                digest = "" if source.is_stdin else reader.digest()
+            for group in _groups(strict or records, self._stop):
+                stored += len(group)
+                if source.is_stdin:
+                    digest = ""
+                elif strict and strict.why:
+                    digest = digest_at(source, stored)
+                else:
+                    digest = reader.digest()
                 filler.store(group, digest, lambda e: _failure(e, names), reader.skipped)
                 self._wake()
                 if self._stop.is_set():
                     return
-            if not self._stop.is_set():
+            self.unreadable = strict.why if strict else None
+            if not (self._stop.is_set() or self.unreadable):
                 filler.note_skipped(reader.skipped)
                 self.done = True
                 if not row.position.records:

@@ -86,6 +86,14 @@ def log_handler(path: Path, who: str) -> logging.Handler:
     return handler
 
 
+def log_line(path: Path, who: str, message: str) -> None:
+    """Append one line to the batch's log, outside of a supervisor or a worker."""
+    handler = log_handler(path, who)
+    record = logging.LogRecord("batchq", logging.INFO, "", 0, message, None, None)
+    handler.handle(record)
+    handler.close()
+
+
 def log_to(path: Path, who: str) -> None:
     """Send everything that this process says to the batch's log: log records, prints, and what C code writes."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -1,24 +1,20 @@
 """What an outcome keeps of a handler's result: in a file strict JSON text, in memory the result itself.
 
-Beside what JSON has, these are stored in a documented form: dataclasses, pydantic and attrs objects (as objects),
-datetime, date, time, Decimal, UUID and paths (as strings), an Enum (as its value), tuples and sets (as arrays),
-numpy scalars (as numbers).  Everything else, NaN and the infinities are refused, with the path to the culprit.
+Beside what JSON has, these are stored in a documented form: dataclasses and attrs objects (as objects), pydantic ones
+(as their ``model_dump(mode="json")`` makes them), datetime, date, time, Decimal, UUID and paths (as strings), an Enum
+(as its value), tuples and sets (as arrays), numpy scalars (as numbers, times as strings).  Everything else, NaN and the
+infinities are refused, with the path to the culprit; or the latter are stored as null, where the user says so.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import decimal
-import enum
 import json
 import math
-import pathlib
 import types
-import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from batchq.engine.plain import fields_of, plain
 from batchq.errors import EmptyResult, UnserializableResult
 
 UNFINISHED: Final = {
@@ -46,9 +42,19 @@ def keeping(fail_empty: bool = False) -> Callable[[Any], Any]:
     return _full if fail_empty else keep
 
 
-def storing(fail_empty: bool = False) -> Callable[[Any], str]:
-    """What makes results storable, see `to_json`; `fail_empty` as in `keeping`."""
-    return (lambda value: to_json(_full(value))) if fail_empty else to_json
+def storing(fail_empty: bool = False, nan_as_null: bool = False) -> Callable[[Any], str]:
+    """What makes results storable, see `to_json`.
+
+    Args:
+        fail_empty: as in `keeping`.
+        nan_as_null: NaN and the infinities are stored as null.
+
+    Example:
+        >>> storing(nan_as_null=True)({"share": float("nan")})
+        '{"share": null}'
+    """
+    encode = to_json_without_nan if nan_as_null else to_json
+    return (lambda value: encode(_full(value))) if fail_empty else encode
 
 
 def keep(value: Any) -> Any:
@@ -90,33 +96,41 @@ def to_json(value: Any) -> str:
             text.encode()
     except UnicodeEncodeError:
         # Half a surrogate pair has no UTF-8; escaped it is still JSON.
-        return json.dumps(value, allow_nan=False, default=_plain)
+        return json.dumps(value, allow_nan=False, default=_default)
     except (TypeError, ValueError, RecursionError, UnserializableResult) as error:
         raise _culprit(value, "$", 0) or UnserializableResult("$", type(value).__name__, str(error)) from error
     return text
 
 
-def _plain(value: Any) -> Any:
-    """`value`, of a type that json does not know, in the terms of one that it knows."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, (dt.datetime, dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, (decimal.Decimal, uuid.UUID, pathlib.PurePath)):
-        return str(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=lambda member: (type(member).__name__, str(member)))
-    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        return value.item()
-    if hasattr(type(value), "model_dump"):
-        return value.model_dump(mode="json")
-    if hasattr(type(value), "__attrs_attrs__"):
-        return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
-    if type(value) in UNFINISHED:
-        raise _unfinished(value, "$")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+def to_json_without_nan(value: Any) -> str:
+    """As `to_json`, with null in the place of NaN and the infinities."""
+    try:
+        return to_json(value)
+    except UnserializableResult as refused:
+        try:
+            finite = _without_nan(value, 0)
+        except RecursionError:  # it may contain itself, which would take for ever to copy
+            raise refused from None
+        return to_json(finite)
+
+
+def _without_nan(value: Any, depth: int) -> Any:
+    """`value` with None for each number that JSON does not have; what is no plain data otherwise stays as it is."""
+    if depth > DEEPEST:
+        raise RecursionError
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(member, depth + 1) for member in value]
+    try:
+        known = plain(value)
+    except Exception:  # whatever a user's type raises while it is taken apart: `to_json` tells it
+        return value
+    return _without_nan(known, depth + 1)
 
 
 def _unfinished(value: Any, path: str) -> UnserializableResult:
@@ -125,15 +139,23 @@ def _unfinished(value: Any, path: str) -> UnserializableResult:
     return UnserializableResult(path, type(value).__name__, UNFINISHED[type(value)])
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
+def _default(value: Any) -> Any:
+    if type(value) in UNFINISHED:
+        raise _unfinished(value, "$")
+    return plain(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_default).encode
 
 
 def _culprit(value: Any, path: str, depth: int) -> UnserializableResult | None:
     """The first part of `value` that JSON cannot hold."""
     if depth > DEEPEST:
         return UnserializableResult(path, type(value).__name__, "it is nested too deeply, or contains itself")
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool)):
         return None
+    if isinstance(value, int):
+        return _too_long(value, path)
     if isinstance(value, float):
         return None if math.isfinite(value) else UnserializableResult(path, "float", f"{value} is not JSON")
     if isinstance(value, (dict, list, tuple)):
@@ -141,9 +163,19 @@ def _culprit(value: Any, path: str, depth: int) -> UnserializableResult | None:
     if type(value) in UNFINISHED:
         return _unfinished(value, path)
     try:
-        return _culprit(_plain(value), path, depth + 1)
+        return _culprit(plain(value), path, depth + 1)
     except Exception as error:  # whatever a user's type raises while it is taken apart
-        return UnserializableResult(path, type(value).__name__, str(error))
+        fields = fields_of(value)
+        inner = _culprit(fields, path, depth + 1) if fields else None
+        return inner or UnserializableResult(path, type(value).__name__, str(error))
+
+
+def _too_long(value: int, path: str) -> UnserializableResult | None:
+    try:
+        int.__repr__(value)
+    except ValueError as error:  # Python's limit of digits
+        return UnserializableResult(path, "int", str(error))
+    return None
 
 
 def _culprit_among(
@@ -153,6 +185,8 @@ def _culprit_among(
         for key in value:
             if not isinstance(key, (str, int, float, bool, type(None))):
                 return UnserializableResult(f"{path} key {key!r}", type(key).__name__, "keys must be strings")
+            if isinstance(key, float) and not math.isfinite(key):
+                return UnserializableResult(f"{path} key {key!r}", "float", f"{key} is not JSON")
         members = [(f"{path}.{key}", member) for key, member in value.items()]
     else:
         members = [(f"{path}[{index}]", member) for index, member in enumerate(value)]

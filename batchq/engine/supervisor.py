@@ -26,6 +26,7 @@ from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine, LocalEngine
 from batchq.engine.logs import log_handler
 from batchq.engine.recovery import recover
+from batchq.engine.strict import HINT
 from batchq.errors import FileDamaged, StorageFailed, SystemRefused, UsageError
 from batchq.inputs import Records
 from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, BatchRow
@@ -319,7 +320,7 @@ class Supervisor:
 
     def _look_at_input(self) -> None:
         fill = self._fill
-        if fill is None or not (fill.done or fill.error):
+        if fill is None or not (fill.done or fill.error or fill.unreadable):
             return
         self._fill = None
         if fill.done:
@@ -331,6 +332,9 @@ class Supervisor:
             if repeated:
                 items = "1 item has" if repeated == 1 else f"{repeated} items have"
                 self._hooks.note(f"{items} an id that an earlier item has; all run, told apart by seq")
+        elif fill.unreadable:
+            hint = "" if self._row.spec.source.is_once else HINT.format(self._row.batch_id)
+            self._halted = self._halted or Ending(HALTED, fill.unreadable, patient=True, hint=hint)
         elif isinstance(fill.error, UsageError):
             # Whatever is stored runs; only reading on is refused.
             self._refused = str(fill.error)

@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Final
 
+from batchq.config import NAN_NULL
 from batchq.engine.board import Board, Limits
 from batchq.engine.job import Job
 from batchq.engine.lifetime import Lifetime
@@ -168,7 +169,7 @@ class Worker:
                 self._spec.key_prefix,
                 self._spec.worker,
                 resource,
-                store=storing(spec.fail_empty),
+                store=storing(spec.fail_empty, spec.nan == NAN_NULL),
                 redaction=Redaction(spec.redact),
             )
             self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer)

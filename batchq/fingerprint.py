@@ -1,0 +1,60 @@
+"""What tells one version of the user's function from another: a hash of the files that it is written in."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def fingerprint(function: Callable[..., Any], target: str, pickled: bytes | None = None) -> str | None:
+    """A hash over the name of a function and the source of it.
+
+    The source is the file of the module that TARGET names, and the file in which the function itself is written, as
+    they are on disk now: that is what a worker would import.
+
+    Args:
+        function: the function, loaded.
+        target: TARGET, or the name of a function that is stored by value.
+        pickled: the function by value, taken where it is written in no file (a notebook, an interactive session).
+
+    Returns:
+        None where no source is known, as of a function that is written in C.
+
+    Example:
+        >>> import json
+        >>> fingerprint(json.dumps, "json:dumps") == fingerprint(json.dumps, "json:dumps")
+        True
+        >>> fingerprint(len, "builtins:len") is None
+        True
+    """
+    place, _, name = target.rpartition(":")
+    contents = [content for path in sorted(_files(function, place)) if (content := _read(path)) is not None]
+    if not contents and pickled is not None:
+        contents = [pickled]
+    if not contents:
+        return None
+    digest = hashlib.blake2b(name.encode(), digest_size=16)
+    for content in contents:
+        digest.update(hashlib.blake2b(content, digest_size=16).digest())
+    return digest.hexdigest()
+
+
+def _files(function: Callable[..., Any], place: str) -> set[str]:
+    file = place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
+    while isinstance(function, functools.partial):
+        function = function.func
+    written = inspect.unwrap(function)
+    code = getattr(written, "__code__", None) or getattr(type(written).__call__, "__code__", None)
+    return {path for path in (file, getattr(code, "co_filename", None)) if path}
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError):  # "<stdin>", "<ipython-input-3>"
+        return None
