@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
 import pytest
-from command import Bench, kill, members
+from command import Bench, ended, kill, members
 from waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,8 @@ def test_batch_whose_items_all_wait_for_their_next_attempt_is_asleep(tmp_path: P
         used = cpu_seconds(process.pid) - before
         assert process.poll() is None
         assert used / (time.monotonic() - since) < 10 * SHARE
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == -signal.SIGINT, "and it does not wait for their attempts when it is to stop"
     finally:
         kill(members(process.pid))
         process.communicate()
