@@ -251,6 +251,20 @@ class FailedAttempt(NamedTuple):
     failure: Failure
 
 
+WORKERS_PER_SESSION: Final = 100_000
+"""A worker's number tells the session and which of its processes it is; 0 is the supervisor of any session."""
+
+
+def worker_name(worker: int) -> tuple[int, int]:
+    """Session and place, each from 1, of the process with the number `worker`; (0, 0) of the supervisor.
+
+    Example:
+        >>> worker_name(300_002)
+        (3, 2)
+    """
+    return divmod(worker, WORKERS_PER_SESSION)
+
+
 BUCKETS_PER_OCTAVE: Final = 8
 """Latency histogram: a bucket is 9% wide, so a percentile read from its upper end is at most 9% high, and never low."""
 
@@ -268,3 +282,8 @@ def latency_bucket(duration_us: int) -> int:
 def bucket_end_us(bucket: int) -> float:
     """The upper end of a histogram bucket, in microseconds: no duration in it is longer."""
     return float(2 ** ((bucket + 1) / BUCKETS_PER_OCTAVE))
+
+
+def bucket_start_us(bucket: int) -> float:
+    """The lower end of a histogram bucket, in microseconds; the first begins at 0."""
+    return bucket_end_us(bucket - 1) if bucket else 0.0

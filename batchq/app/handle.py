@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
@@ -115,7 +116,7 @@ class BatchHandle:
         """
         if only is not None:
             check_choice("only", only, (SUCCESS, FAILED))
-        return iter(StoredRows(self._folder.database, 0, result_of, only))
+        return iter(StoredRows(self._folder.database, sys.maxsize, result_of, only))
 
     def item(self, which: str | int) -> ItemDetails:
         """One item with its payload, result and every attempt.

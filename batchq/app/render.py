@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Final
 
 from batchq.app.report import BatchReport
@@ -41,6 +42,16 @@ def json_line(value: Any) -> str:
         '{"schema": 1}\\n'
     """
     return _encode(value) + "\n"
+
+
+def report_schema() -> str:
+    """The JSON schema of what `report_json` writes.
+
+    Example:
+        >>> json.loads(report_schema())["properties"]["schema"]
+        {'const': 1}
+    """
+    return Path(__file__).with_name("report.schema.json").read_text(encoding="utf-8")
 
 
 def report_json(report: BatchReport) -> Iterator[str]:

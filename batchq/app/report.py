@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from batchq.app.groups import group_dict
 from batchq.app.words import iso
-from batchq.model import COMPLETED, Tally, bucket_end_us
+from batchq.model import COMPLETED, Tally, bucket_end_us, bucket_start_us
 from batchq.store.reading import ErrorGroup
 
 GROUPS: Final = 100
@@ -69,6 +69,15 @@ class BatchReport(_WithResults):
         spent: by unit, what the function has spent (`Context.spend`).
         left_out: records of the input that became no items, by the option that left them out (``where``).
         handler_changed: when the batch went on with a function that had changed; ISO 8601, UTC.
+        generated_at: when all this was counted: ISO 8601, UTC.
+        input_done: the input was read to its end, so that `total_items` is final.
+        latency_histogram: items by handler time, in buckets of ``from_seconds`` to ``to_seconds``.
+        attempts_needed: items (``success`` and ``failed``) by the ``attempts`` that they took; empty in memory.
+        throughput: ``counts`` of what was recorded in each ``step_seconds``, and the spans in which somebody
+            ``worked`` on the batch; None in memory, and before anything happened.
+        workers: the processes that recorded most, 100 at most: ``session`` and ``worker`` (numbers from 1; 0 and 0 is
+            the supervisor), ``items``, ``share`` of all outcomes and ``busy_seconds`` of the handler in all its slots.
+        worker_count: how many processes there were.
 
     Example:
         >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
@@ -106,6 +115,13 @@ class BatchReport(_WithResults):
     spent: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     handler_changed: list[str] = field(default_factory=list)
+    generated_at: str | None = None
+    input_done: bool = True
+    latency_histogram: list[dict[str, Any]] = field(default_factory=list)
+    attempts_needed: list[dict[str, Any]] = field(default_factory=list)
+    throughput: dict[str, Any] | None = None
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    worker_count: int = 0
 
     def __post_init__(self) -> None:
         self._results = ()
@@ -268,6 +284,16 @@ def report_on(
         spent=counted.spent,
         left_out=counted.left_out,
         handler_changed=[iso(moment) for moment in counted.handler_changed],
+        generated_at=iso(counted.now),
+        latency_histogram=[
+            {
+                "from_seconds": round(bucket_start_us(bucket) / 1e6, 9),
+                "to_seconds": round(bucket_end_us(bucket) / 1e6, 9),
+                "items": items,
+            }
+            for bucket, items in counted.histogram
+            if items
+        ],
     )
     report._results = results
     return report

@@ -31,7 +31,7 @@ from batchq.model import (
 )
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
-from batchq.store.reading import ErrorGroup, reading
+from batchq.store.reading import BatchReader, ErrorGroup, reading
 
 GROUPS_SHOWN: Final = 5
 ABANDONED: Final[Mapping[str, str]] = {
@@ -130,19 +130,24 @@ def list_batches(home: Home) -> Iterator[BatchStatus | BatchqError]:
 
 def status_of(folder: BatchFolder) -> BatchStatus:
     """How the batch in `folder` stands."""
+    with reading(folder.database) as reader:
+        return status_in(folder, reader)
+
+
+def status_in(folder: BatchFolder, reader: BatchReader) -> BatchStatus:
+    """The same by a reader of its file, which has read nothing yet where it keeps a snapshot."""
     lock = folder.lock
     # The lock first: a supervisor that leaves between the two reads has then written the state before.
     held = lock.is_held()
     holder = str(lock.holder() or "a process unknown") if held else None
-    with reading(folder.database) as reader:
-        row = reader.row()
-        tally = reader.tally()
-        rate = reader.rate(time.time()) if held else None
-        groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
-        names = reader.names([seq for group in groups for seq in group.examples])
-        spent = reader.spent()
-        exit_code = reader.exit_code()
-        skipped = reader.skipped()
+    row = reader.row()
+    tally = reader.tally()
+    rate = reader.rate(time.time()) if held else None
+    groups = reader.error_groups(GROUPS_SHOWN) if tally.failed else []
+    names = reader.names([seq for group in groups for seq in group.examples])
+    spent = reader.spent()
+    exit_code = reader.exit_code()
+    skipped = reader.skipped()
     left = tally.items - tally.done
     return BatchStatus(
         batch_id=row.batch_id,

@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
+from batchq.app.insights import look
 from batchq.app.report import GROUPS, BatchReport, Counted, report_on
-from batchq.app.status import status_of
+from batchq.app.status import status_in
 from batchq.model import FAILED
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
@@ -56,7 +57,8 @@ class StoredRows(Sequence[Mapping[str, Any]]):
         """The rows from number `start` on."""
         after, skip = (start, 0) if self._gapless else (0, start)
         with reading(self._database) as reader:
-            for row in islice(reader.results(only=self._only, after=after), skip, None):
+            # No more than were counted, also where a batch that runs has more by now.
+            for row in islice(reader.results(only=self._only, after=after), skip, skip + self._count - start):
                 yield self._shape(row)
 
     @overload
@@ -85,18 +87,20 @@ def build_report(folder: BatchFolder) -> BatchReport:
     Raises:
         StoreError: its file cannot be read.
     """
-    status = status_of(folder)
-    with reading(folder.database) as reader:
+    with reading(folder.database) as reader, reader.snapshot():
+        status = status_in(folder, reader)
+        now = time.time()
         active = reader.active_seconds()
         histogram = reader.latency()
         groups = reader.error_groups(GROUPS)
         names = reader.names([seq for group in groups for seq in group.examples])
+        seen = look(reader, status.tally)
     counted = Counted(
         batch_id=status.batch_id,
         tally=status.tally,
         started=status.started_at or status.created_at,
         ended=status.ended_at,
-        now=time.time(),
+        now=now,
         active=active,
         histogram=histogram,
         groups=groups,
@@ -112,7 +116,10 @@ def build_report(folder: BatchFolder) -> BatchReport:
     failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
     gapless = status.tally.done == status.tally.items
     results = StoredRows(folder.database, status.tally.done, result_of, gapless=gapless)
-    return report_on(counted, failures, results)
+    report = report_on(counted, failures, results)
+    report.input_done = status.input_done
+    seen.tell(report)
+    return report
 
 
 def result_of(row: ResultRow) -> dict[str, Any]:

@@ -38,15 +38,15 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines += [("attempts", _attempts_line(report))] if report.attempts else []
     lines += [("spent", spent_words(report.spent))] if report.spent else []
     lines += [("reason", shorten(report.reason, 400))] if report.reason else []
-    lines += [("function", _changed_line(report.handler_changed))] if report.handler_changed else []
+    lines += [("function", changed_words(report.handler_changed))] if report.handler_changed else []
     lines += [("started", report.started_at[:19].replace("T", " ") + " UTC")]
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
     text += "".join(group_lines(failed))
-    advice = _advice(
+    next_step = advice(
         report.batch_id, report.state, report.failure_count, report.processed_items, report.input_cut, command
     )
-    return text + (f"\nNext: {advice}\n" if advice else "")
+    return text + (f"\nNext: {next_step}\n" if next_step else "")
 
 
 def items_line(report: BatchReport) -> str:
@@ -87,8 +87,8 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
     text = _aligned(f"{status.batch_id}: {status.state}", lines)
     text += "".join(group_lines([group_dict(group, status.names) for group in status.groups]))
     tally = status.tally
-    advice = _advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
-    return text + (f"\nNext: {advice}\n" if advice else "")
+    next_step = advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
+    return text + (f"\nNext: {next_step}\n" if next_step else "")
 
 
 def status_table(batches: Iterable[BatchStatus]) -> str:
@@ -195,12 +195,19 @@ def _attempts_line(report: BatchReport) -> str:
     return words
 
 
-def _changed_line(moments: Sequence[str]) -> str:
+def changed_words(moments: Sequence[str]) -> str:
+    """Since when another function has run than the one that the batch began with; ISO 8601.
+
+    Example:
+        >>> changed_words(["2026-11-26T07:02:41+00:00"])
+        'changed while the batch was stopped; the new one runs since 2026-11-26 07:02:41 UTC'
+    """
     times = [moment[:19].replace("T", " ") for moment in moments]
     return f"changed while the batch was stopped; the new one runs since {', '.join(times)} UTC"
 
 
-def _advice(batch_id: str, state: str, failed: int, done: int, input_cut: bool, command: Command) -> str:
+def advice(batch_id: str, state: str, failed: int, done: int, input_cut: bool, command: Command) -> str:
+    """The command that most people want next; empty where there is none."""
     if state in RESUMABLE:
         return _resume(batch_id, input_cut, command)
     if state == COMPLETED and failed:

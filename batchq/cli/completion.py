@@ -46,6 +46,7 @@ KINDS: Final = {
     "input": Completed("file"),
     "func": Completed("file"),
     "setup": Completed("file"),
+    "output": Completed("file"),
     "home": Completed("dir"),
 }
 

@@ -20,8 +20,9 @@ from batchq.cli.input_options import start_inputs
 from batchq.cli.item import show
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
+from batchq.cli.report import report
 from batchq.cli.settings import blamed
-from batchq.cli.show import log, report, results, status
+from batchq.cli.show import log, results, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
 from batchq.config import MAX_CONCURRENCY, NANS

@@ -1,4 +1,4 @@
-"""The verbs that only read: ``status``, ``results``, ``report`` and ``log``. They load no engine."""
+"""The verbs that only read: ``status``, ``results`` and ``log``. They load no engine."""
 
 from __future__ import annotations
 
@@ -95,42 +95,6 @@ def results(console: Console, /, batch_id: str, only: str | None, form: str, wit
         rows = hidden_rows(rows, reader.row().spec.redact) if with_input else rows
         as_csv = form == "csv" and not console.as_json
         console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows, console.as_json))
-    return 0
-
-
-@click.command()
-@click.argument("batch_id", metavar="ID")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "csv"]),
-    default="text",
-    show_default=True,
-    help="json: one object; csv: one row per item.",
-)
-@click.option("--raw", is_flag=True, help=_RAW_HELP)
-@common_options
-@click.pass_obj
-def report(console: Console, /, batch_id: str, form: str, raw: bool) -> int:
-    """What came of a batch: counts, times, what failed and why.
-
-    \b
-      batchq report batch-20261125-001
-      batchq report batch-20261125-001 --format csv > report.csv
-    """
-    from batchq.app.render import report_csv, report_json
-    from batchq.app.stored import build_report
-    from batchq.app.text import report_text
-    from batchq.store.reading import reading
-
-    folder = console.home().find(batch_id)
-    if form == "csv" and not console.as_json:
-        with reading(folder.database) as reader:
-            console.write(report_csv(reader.results(), raw))
-        return 0
-    made = build_report(folder)
-    as_json = form == "json" or console.as_json
-    console.write(report_json(made) if as_json else [report_text(made, console.command)])
     return 0
 
 

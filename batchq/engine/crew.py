@@ -19,7 +19,7 @@ from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quaranti
 from batchq.engine.retry import RetryHandler
 from batchq.engine.watchdog import ABANDONED, Watchdog
 from batchq.errors import ItemTimeout
-from batchq.model import HALTED, BatchRow, FailedAttempt
+from batchq.model import HALTED, WORKERS_PER_SESSION, BatchRow, FailedAttempt
 from batchq.pace import ITEMS, rates_of
 from batchq.spec import BatchSpec
 from batchq.store.batch import BatchStore, Progress
@@ -29,7 +29,6 @@ from batchq.store.home import BatchFolder
 START_FAILURES: Final = 3
 """Workers in a row that die before they have begun anything: the fault is not an item's."""
 LEAVE_SECONDS: Final = 5.0
-WORKERS_PER_EPOCH: Final = 100_000
 SPARE_PLACES: Final = 16
 SPARE_SLOTS: Final = 8192
 """Room on every board; for more than that `set` lets all workers be replaced."""
@@ -245,7 +244,7 @@ class Crew:
     def _start(self, place: _Place, lane: int) -> None:
         self._started += 1
         row = self._row
-        number = self._epoch * WORKERS_PER_EPOCH + self._started
+        number = self._epoch * WORKERS_PER_SESSION + self._started
         slots = 1 if lane == LANE_ALONE else place.slots
         spec = WorkerSpec(
             self._folder.path,

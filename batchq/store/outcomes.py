@@ -49,6 +49,8 @@ class OutcomeWriter:
             execute(SQL["tally_outcomes"], (last_outcome,))
             execute(SQL["count_latency"], (last_outcome,))
             execute(SQL["count_intervals"], (last_outcome,))
+            execute(SQL["count_tries"], (last_outcome,))
+            execute(SQL["count_shares"], (last_outcome,))
             if any(outcome.failure for outcome in outcomes):
                 execute(SQL["group_failures"], (last_outcome,))
 

@@ -104,11 +104,33 @@ class ErrorGroup(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What was recorded in ten seconds from `start_s`, seconds since 1970."""
+    """What was recorded in the seconds (ten, unless said otherwise) from `start_s`, seconds since 1970."""
 
     start_s: int
     success: int
     failed: int
+
+
+class Tries(NamedTuple):
+    """Items by the attempts that their current run took; 0 of those that could not be run at all."""
+
+    attempts: int
+    success: int
+    failed: int
+
+
+class Share(NamedTuple):
+    """What one process has recorded.
+
+    Attributes:
+        worker: its number, see `model.worker_name`.
+        items: outcomes, those included whose item ran again later.
+        busy_us: microseconds that the handler worked, over all its slots.
+    """
+
+    worker: int
+    items: int
+    busy_us: int
 
 
 class BatchReader:
@@ -269,6 +291,39 @@ class ReportReader(BatchReader):
     def intervals(self) -> list[Interval]:
         """What was recorded when; intervals in which nothing was are left out."""
         return [Interval(*row) for row in self._connection.execute(SQL["read_intervals"]).fetchall()]
+
+    def fine_intervals(self) -> list[Interval]:
+        """The same in intervals of one second: it looks at every outcome, so ask it of small batches only."""
+        return [Interval(*row) for row in self._connection.execute(SQL["fine_intervals"], (0,)).fetchall()]
+
+    def tries(self) -> list[Tries]:
+        """How many items have needed how many attempts; empty in the file of an earlier batchq."""
+        return [] if self._is_old() else [Tries(*row) for row in self._connection.execute(SQL["read_tries"])]
+
+    def shares(self, limit: int) -> tuple[list[Share], int, int]:
+        """What each process has recorded: the `limit` that did most, how many there are, and the outcomes of all.
+
+        Empty in the file of an earlier batchq.
+        """
+        if self._is_old():
+            return [], 0, 0
+        count, items = self._connection.execute(SQL["total_shares"]).fetchone()
+        return [Share(*row) for row in self._connection.execute(SQL["read_shares"], (limit,))], count, items
+
+    def spans(self, limit: int) -> list[tuple[float, float]]:
+        """When a supervisor worked on the batch, first and last second since 1970; of many sessions the last."""
+        rows = self._connection.execute(SQL["read_spans"], (limit,)).fetchall()
+        return [(start, start + seconds) for start, seconds in rows]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read in the block is of one moment, that of the first read; read nothing large in it."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
 
     def _page(self, statement: str, seq: int, with_input: bool) -> list[ResultRow]:
         """The rows behind `seq`."""

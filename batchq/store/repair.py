@@ -19,6 +19,10 @@ RECOUNTS: Final = (
     "recount_latency",
     "forget_intervals",
     "recount_intervals",
+    "forget_tries",
+    "recount_tries",
+    "forget_shares",
+    "recount_shares",
     "recount_groups",
     "recount_input",
 )

@@ -50,7 +50,7 @@ def _rerun(store: BatchStore, seqs: list[int]) -> int:
         left = set(store.without_outcome(seqs))
         again = [seq for seq in seqs if seq not in left]
         listed = (db.json_list(again),)
-        for name in ("untally", "uncount_latency", "ungroup_failures", "rerun_items"):
+        for name in ("untally", "uncount_latency", "uncount_tries", "ungroup_failures", "rerun_items"):
             connection.execute(SQL[name], listed)
         for first, last in ranges(again):
             store.queue.put_range(first, last, redelivered=True)

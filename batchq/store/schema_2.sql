@@ -1,5 +1,5 @@
--- What schema version 2 adds: rate limits and budgets, which the workers share; how a batch that was halted exits,
--- what was left out of the input.
+-- What schema version 2 adds: rate limits and budgets, which the workers share; how a batch that was halted exits; what
+-- was left out of the input; what a report tells of attempts and workers.
 
 -- One row a limit: its rate, and when all that was started under it is paid off.
 -- The row 'hold' has no rate: nothing begins before it, because the server that items call is overloaded.
@@ -29,3 +29,22 @@ CREATE TABLE skipped (
     reason  TEXT    PRIMARY KEY,
     records INTEGER NOT NULL
 );
+
+-- Items by the attempts that their current run took; counted once from the outcomes of an earlier batchq.
+CREATE TABLE tries (
+    attempts INTEGER PRIMARY KEY,
+    success  INTEGER NOT NULL DEFAULT 0,
+    failed   INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO tries (attempts, success, failed)
+SELECT o.attempts, sum(o.success), sum(1 - o.success)
+FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run GROUP BY o.attempts;
+
+-- What each process has recorded, outcomes included whose item ran again later.
+CREATE TABLE shares (
+    worker  INTEGER PRIMARY KEY,                   -- model.worker_name
+    items   INTEGER NOT NULL DEFAULT 0,
+    busy_us INTEGER NOT NULL DEFAULT 0             -- handler time, of all its slots together
+);
+INSERT INTO shares (worker, items, busy_us)
+SELECT worker, count(*), sum(duration_us) FROM outcomes GROUP BY worker;

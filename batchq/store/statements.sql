@@ -256,6 +256,17 @@ SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes WHERE
 ON CONFLICT (start_s) DO UPDATE 
 SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed;
 
+-- count_tries
+INSERT INTO tries (attempts, success, failed)
+SELECT attempts, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY attempts
+ON CONFLICT (attempts) DO UPDATE
+SET success = tries.success + excluded.success, failed = tries.failed + excluded.failed;
+
+-- count_shares
+INSERT INTO shares (worker, items, busy_us)
+SELECT worker, count(*), sum(duration_us) FROM outcomes WHERE n > ? GROUP BY worker
+ON CONFLICT (worker) DO UPDATE SET items = shares.items + excluded.items, busy_us = shares.busy_us + excluded.busy_us;
+
 -- insert_error_group
 INSERT INTO error_groups (fingerprint, error_type, message, frame, first_ms, last_ms)
 VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (fingerprint) DO NOTHING;
@@ -295,6 +306,24 @@ SELECT bucket, items FROM latency ORDER BY bucket;
 
 -- read_intervals
 SELECT start_s, success, failed FROM intervals ORDER BY start_s;
+
+-- fine_intervals
+-- The last outcomes in intervals of one second: a small batch is over before ten of them have passed.
+SELECT ended_ms / 1000, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY 1 ORDER BY 1;
+
+-- read_tries
+SELECT attempts, success, failed FROM tries WHERE success > 0 OR failed > 0 ORDER BY attempts;
+
+-- read_shares
+-- Those that did most; workers that are replaced now and then may be many.
+SELECT worker, items, busy_us FROM shares ORDER BY items DESC, worker LIMIT ?;
+
+-- total_shares
+SELECT count(*), coalesce(sum(items), 0) FROM shares;
+
+-- read_spans
+-- When somebody worked on the batch; of very many sessions the last.
+SELECT started_at, active_ms / 1000.0 FROM sessions ORDER BY epoch DESC LIMIT ?;
 
 -- rate_since
 -- Not from the future either: those came before the clock was set back.
@@ -346,6 +375,13 @@ FROM (SELECT o.bucket AS bucket, count(*) AS items
       WHERE i.seq IN (SELECT value FROM json_each(?)) AND o.attempts > 0 GROUP BY o.bucket) d
 WHERE latency.bucket = d.bucket;
 
+-- uncount_tries
+UPDATE tries SET success = tries.success - d.success, failed = tries.failed - d.failed
+FROM (SELECT o.attempts AS attempts, sum(o.success) AS success, sum(1 - o.success) AS failed
+      FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+      WHERE i.seq IN (SELECT value FROM json_each(?)) GROUP BY o.attempts) d
+WHERE tries.attempts = d.attempts;
+
 -- ungroup_failures
 UPDATE error_groups SET failed = error_groups.failed - d.failed
 FROM (SELECT o.error_group AS error_group, count(*) AS failed
@@ -387,6 +423,9 @@ SELECT t.items = (SELECT count(*) FROM items)
    AND (SELECT coalesce(sum(items), 0) FROM latency) = 
        (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.attempts > 0)
    AND (SELECT coalesce(sum(success + failed), 0) FROM intervals) = (SELECT count(*) FROM outcomes)
+   AND (SELECT coalesce(sum(success + failed), 0) FROM tries) =
+       (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run))
+   AND (SELECT coalesce(sum(items), 0) FROM shares) = (SELECT count(*) FROM outcomes)
    AND (SELECT coalesce(sum(failed), 0) FROM error_groups) =
        (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 0)
 FROM tally t;
@@ -426,6 +465,21 @@ DELETE FROM intervals;
 -- recount_intervals
 INSERT INTO intervals (start_s, success, failed)
 SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes GROUP BY 1;
+
+-- forget_tries
+DELETE FROM tries;
+
+-- recount_tries
+INSERT INTO tries (attempts, success, failed)
+SELECT o.attempts, sum(o.success), sum(1 - o.success)
+FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run GROUP BY o.attempts;
+
+-- forget_shares
+DELETE FROM shares;
+
+-- recount_shares
+INSERT INTO shares (worker, items, busy_us)
+SELECT worker, count(*), sum(duration_us) FROM outcomes GROUP BY worker;
 
 -- recount_groups
 UPDATE error_groups SET failed = (

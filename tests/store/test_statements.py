@@ -18,9 +18,11 @@ ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
 """Tables of one row, and what is made of a parameter."""
 COLD = {
     "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
-    "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",  # so does --repair
+    "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",
+    "recount_tries", "recount_shares",  # so does --repair
     "repeated_ids",  # once, at the end of the input
     "read_sessions", "last_session", "read_latency", "read_intervals",  # bounded tables
+    "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run
     "has_spent", "read_pace", "read_rates", "read_spent", "read_budgets", "forget_budgets",  # a row a limit or unit

@@ -1,0 +1,141 @@
+"""``batchq report``: what came of a batch, in words, as JSON, CSV or a page, printed or in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from batchq.cli.console import Console, common_options
+
+FORMATS: Final = ("text", "json", "csv", "html")
+ENDINGS: Final = {
+    ".txt": "text",
+    ".text": "text",
+    ".json": "json",
+    ".csv": "csv",
+    ".html": "html",
+    ".htm": "html",
+}
+"""What the name of a file says of its format."""
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="text; json: one object; csv: one row per item; html: one page with charts.  [default: by the name of "
+    "--output, else text]",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which is replaced as a whole.")
+@click.option(
+    "--failures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="List the first N failed items in json and html.  [default: json all, html 100]",
+)
+@click.option("--raw", is_flag=True, help="CSV: leave texts that a spreadsheet would run as a formula as they are.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of --format json instead of a report.")
+@common_options
+@click.pass_obj
+def report(
+    console: Console,
+    /,
+    batch_id: str | None,
+    form: str | None,
+    output: str | None,
+    failures: int | None,
+    raw: bool,
+    schema: bool,
+) -> int:
+    """What came of a batch: counts, times, what failed and why; also while it runs.
+
+    \b
+      batchq report batch-20261125-001
+      batchq report batch-20261125-001 -o report.html
+      batchq report batch-20261125-001 --format csv > report.csv
+    """
+    if schema:
+        if batch_id is not None or form not in (None, "json"):
+            raise click.UsageError("--schema is about the JSON of every batch: leave ID and --format out")
+        form, pieces = "json", _schema()
+    elif batch_id is None:
+        raise click.UsageError("Missing argument 'ID'.")
+    else:
+        form = _form(console, form, output)
+        if failures is not None and form not in ("json", "html"):
+            raise click.UsageError(f"--failures is of use with json and html only, not with {form}")
+        pieces = _pieces(console, batch_id, form, failures, raw)
+    if output is None or output == "-":
+        console.write(pieces)
+    else:
+        _write(console, pieces, Path(output), form)
+    return 0
+
+
+def _form(console: Console, form: str | None, output: str | None) -> str:
+    """What was asked for: --json is about what is printed, which with --output is not the report."""
+    to_file = output is not None and output != "-"
+    if console.as_json and not to_file:
+        return "json"
+    if form is not None:
+        return form
+    if not to_file:
+        return "text"
+    assert output is not None
+    found = ENDINGS.get(Path(output).suffix.lower())
+    if found is None:
+        known = ", ".join(ENDINGS)
+        raise click.UsageError(f"the name of {output} does not tell its format ({known}): say it with --format")
+    return found
+
+
+def _pieces(console: Console, batch_id: str, form: str, failures: int | None, raw: bool) -> Iterable[str]:
+    from batchq.app.stored import build_report
+
+    folder = console.home().find(batch_id)
+    if form == "csv":
+        from batchq.app.render import report_csv
+        from batchq.store.reading import reading
+
+        with reading(folder.database) as reader:
+            yield from report_csv(reader.results(), raw)
+        return
+    made = build_report(folder)
+    if form == "json":
+        from batchq.app.render import report_json
+
+        if failures is not None:
+            made.failures = made.failures[:failures]
+        yield from report_json(made)
+    elif form == "html":
+        from batchq.app.report_html import report_html
+
+        yield from report_html(made, failures, console.command)
+    else:
+        from batchq.app.text import report_text
+
+        yield report_text(made, console.command)
+
+
+def _schema() -> Iterable[str]:
+    from batchq.app.render import report_schema
+
+    return [report_schema()]
+
+
+def _write(console: Console, pieces: Iterable[str], path: Path, form: str) -> None:
+    from batchq.app.atomic import replaced
+
+    size = 0
+    with replaced(path) as stream:
+        for piece in pieces:
+            size += stream.write(piece.encode("utf-8", "backslashreplace"))
+    if console.as_json:
+        console.write_json({"output": str(path), "format": form, "bytes": size})
+    else:
+        console.say(f"wrote {path} ({size:,} bytes)")
