@@ -11,12 +11,14 @@
     │   ├── ItemNotFound           no such item in this batch
     │   ├── BatchExists            the id is taken
     │   ├── SealBroken             the batch's folder names code, and did not come from this user
+    │   ├── OutputError            the file for results cannot be made, or may not be replaced
     │   ├── HomeError              the home folder cannot be used
     │   └── StoreError             batch.db is newer, damaged or no batch at all
     ├── BatchBusy                  exit 75: another process supervises that batch
     ├── StorageFailed              exit 74: disk or I/O, once started
     │   ├── FileDamaged            batch.db has lost a part of what it held
-    │   └── DiskFull               there is no room for what has to be written
+    │   ├── DiskFull               there is no room for what has to be written
+    │   └── OutputFailed           the file for results could not be written to its end
     ├── SystemRefused              exit 74: the system refuses what a running batch needs
     │   └── TooManyFiles           it can open no more files
     ├── SetupFailed                the --setup resource could not be entered; the batch halts
@@ -184,6 +186,25 @@ class SealBroken(UsageError):
         self.batch_id = batch_id
 
 
+class OutputError(UsageError):
+    """The file that results are to be written to cannot be made, or may not be replaced.
+
+    Args:
+        path: the file as the user named it.
+        reason: what is wrong with it.
+        hint: what to do next.
+
+    Example:
+        >>> str(OutputError("titles.csv", "is a folder"))
+        'cannot write titles.csv: is a folder'
+    """
+
+    def __init__(self, path: str, reason: str, hint: str = "Name another file.") -> None:
+        super().__init__(f"cannot write {path}: {reason}", hint)
+        self.path = path
+        self.reason = reason
+
+
 class HomeError(UsageError):
     """The home folder cannot be made, written or locked."""
 
@@ -252,6 +273,24 @@ class DiskFull(StorageFailed):
             reason = f"no space left in {home}: a file may not exceed {limit / 1e6:.1f} MB here (ulimit -f)"
         self.args = (reason,)
         self.hint = f"Then: batchq resume {batch_id}"
+
+
+class OutputFailed(StorageFailed):
+    """A file of results could not be written to its end; all of them are in the batch.
+
+    Args:
+        path: the file as the user named it.
+        reason: what the system says.
+        hint: what to do next.
+
+    Example:
+        >>> str(OutputFailed("titles.csv", "No space left on device"))
+        'cannot write titles.csv: No space left on device'
+    """
+
+    def __init__(self, path: str, reason: str, hint: str = "Nothing is lost: all results are in the batch.") -> None:
+        super().__init__(path, reason)
+        self.hint = hint
 
 
 class SystemRefused(BatchqError):

@@ -122,6 +122,7 @@ class BatchSpec:
         on_finish: a command for the shell when the batch has ended, or waits for somebody; None for none.
         max_tasks_per_worker: items after which a worker is replaced; None for no such limit.
         max_worker_memory: bytes; a worker that has more in memory is replaced. None for no such limit.
+        out: absolute path of the file to which results are written while it runs; None for none.
         chunk_size: items in a chunk.
         durability: ``normal`` (safe against crashes of processes) or ``full`` (and power cuts).
         crash_attempts: deaths of a worker with this item alone before the item is failed.
@@ -175,6 +176,7 @@ class BatchSpec:
     strict: bool = False
     fingerprint: str | None = None
     handler_changed: tuple[float, ...] = ()
+    out: str | None = None
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""

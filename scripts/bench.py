@@ -21,8 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cases import CASES, Row
+from benchmarks.cases import CASES
 from benchmarks.measure import Bench, BenchError
+from benchmarks.rows import Row
 
 QUICK_SCALE: Final = 0.1
 STARTS: Final = 15
@@ -101,7 +102,7 @@ def _say(text: str) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", type=_cases, default=list(CASES), metavar="a,b,c,d,e,f", help="these cases only")
+    parser.add_argument("--only", type=_cases, default=list(CASES), metavar="a,b,c,d,e,f,g", help="these cases only")
     parser.add_argument("--runs", type=_count, metavar="N", help="runs of each side (3; 1 with --quick)")
     parser.add_argument("--scale", type=_scale, default=1.0, metavar="X", help="factor on the numbers of items")
     parser.add_argument("--quick", action="store_true", help=f"short for --scale {QUICK_SCALE} --runs 1")

@@ -1,84 +1,81 @@
-"""A file that is there as a whole or not at all: written beside its place, and moved there at the end."""
+"""Writing a whole file so that whoever reads it finds the old one or the new one, and never a part of either."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from batchq.errors import UsageError
+from batchq.errors import OutputError, OutputFailed
+
+NEW_MODE: Final = 0o666
+"""Of a new file, less the user's umask."""
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose bytes become the file at `path` when the block ends well; else that file stays as it was.
+    """A file to write; at the end of the block it takes the place of the one at `path`, whose mode it keeps.
 
-    What is no regular file (a pipe, ``/dev/stdout``) is written as it is.  A link is followed, the mode of a file that
-    was there is kept.
+    Where the block raises, or nothing more can be written, the old file stays as it was.  A link keeps pointing to
+    where it did; what is no regular file (``/dev/null``, a named pipe) is written as it stands.
+
+    Args:
+        path: the file.
 
     Raises:
-        UsageError: nothing can be written there.
-        OSError: writing failed later, for want of space, say.
+        OutputError: no file can be made there.
+        OutputFailed: it could not be written to its end.
 
     Example:
-        with replaced(Path("report.html")) as stream:
-            stream.write(page)
+        with replaced(Path("titles.jsonl")) as file:
+            file.write(b"{}\\n")
     """
-    mode = _mode_of(path)
-    if mode is not None and not stat.S_ISREG(mode):
-        with _opened(path) as stream:
-            yield stream
-        return
-    place = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{place.name[:100]}.", suffix=".part", dir=place.parent)
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fchmod(stream.fileno(), _usual_mode() if mode is None else stat.S_IMODE(mode))
-            os.fsync(stream.fileno())
-        os.replace(name, place)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _mode_of(path: Path) -> int | None:
-    """Kind and mode of what is there; None of nothing."""
-    try:
-        mode = os.stat(path).st_mode
+        old = target.stat()
     except FileNotFoundError:
-        return None
+        old = None
     except OSError as error:
-        raise _refused(path, error) from error
-    if stat.S_ISDIR(mode):
-        raise UsageError(f"cannot write {path}: it is a folder", "Name a file in it.")
-    return mode
-
-
-def _opened(path: Path) -> BinaryIO:
+        raise OutputError(str(path), error.strerror or str(error)) from error
+    if old is not None and stat.S_ISDIR(old.st_mode):
+        raise OutputError(str(path), "is a folder")
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        with path.open("wb") as file:
+            yield file
+        return
+    unfinished = target.with_name(f".batchq-{secrets.token_hex(6)}.tmp")
     try:
-        return open(path, "wb")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, NEW_MODE)
     except OSError as error:
-        raise _refused(path, error) from error
+        reason = "its folder does not exist" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise OutputError(str(path), reason) from error
+    try:
+        with open(descriptor, "wb") as file:
+            if old is not None:
+                os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(unfinished, target)
+        _keep_name(target.parent)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in (unfinished, target):
+            raise  # about something that the block has read
+        raise OutputFailed(str(path), error.strerror or str(error)) from error
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
 
 
-def _usual_mode() -> int:
-    """What a new file gets; the umask can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _refused(path: Path, error: OSError) -> UsageError:
-    if isinstance(error, FileNotFoundError):
-        return UsageError(f"cannot write {path}: there is no folder {path.parent}", "Make the folder first.")
-    return UsageError(f"cannot write {path}: {error.strerror or error}", "Name another file.")
+def _keep_name(folder: Path) -> None:
+    """Let the new name survive a power cut; not every file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

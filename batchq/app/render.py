@@ -21,7 +21,7 @@ SCHEMA: Final = 1
 FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """A cell that begins so is run by some spreadsheet (full-width signs by those set to Japanese)."""
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-SPECIAL: Final = re.compile(r'[,"\r\n]|^\s|\s$')
+SPECIAL: Final = re.compile(r'[,"\t\r\n]|^\s|\s$')
 """Cells that have to be quoted; `csv.writer` before Python 3.13 leaves a lone CR bare, and no reader takes that."""
 REPORT_COLUMNS: Final = "idea_id,status,processing_time,attempts,error,result_summary,seq,line,error_type,result"
 RESULT_COLUMNS: Final = "seq,id,line,status,result,error_type,error,attempts,duration"
@@ -75,7 +75,7 @@ def report_csv(rows: Iterable[ResultRow], raw: bool = False) -> Iterator[str]:
     """
     yield REPORT_COLUMNS + "\n"
     for row in rows:
-        result = _plain(row.result)
+        result = plain(row.result)
         yield csv_line(
             (
                 row.item_id,
@@ -107,42 +107,75 @@ def results_jsonl(rows: Iterable[ResultRow], with_schema: bool = False) -> Itera
             if row.success
             else f'"error_type": {_encode(row.error_type)}, "error": {_encode(row.error)}'
         )
-        payload = "" if row.payload is None else f', "input": {row.payload}'
-        yield (
-            f'{{{schema}"seq": {row.seq}, "id": {_encode(row.item_id)}, "line": {row.line}, "status": "{row.status}", '
-            f'{outcome}, "attempts": {row.attempts}, "duration": {row.duration_us / 1e6}{payload}}}\n'
+        payload = "" if row.payload is None else f', "input": {payload_of(row)}'
+        run = "" if row.run is None else f'"run": {row.run}, '
+        head = (
+            f'{schema}"seq": {row.seq}, {run}"id": {_encode(row.item_id)}, "line": {row.line}, "status": "{row.status}"'
         )
+        yield f'{{{head}, {outcome}, "attempts": {row.attempts}, "duration": {row.duration_us / 1e6}{payload}}}\n'
 
 
-def results_csv(rows: Iterable[ResultRow], with_input: bool = False, raw: bool = False) -> Iterator[str]:
+def results_csv(
+    rows: Iterable[ResultRow],
+    with_input: bool = False,
+    raw: bool = False,
+    separator: str = ",",
+    with_run: bool = False,
+    with_header: bool = True,
+) -> Iterator[str]:
     """One line per item with an outcome; results that are no plain values stand there as JSON."""
-    yield RESULT_COLUMNS + (",input\n" if with_input else "\n")
+    if with_header:
+        yield csv_line(result_columns(with_input, with_run), raw, separator)
     for row in rows:
         yield csv_line(
             (
                 row.seq,
+                *([row.run] if with_run else []),
                 row.item_id,
                 row.line,
                 row.status,
-                _plain(row.result),
+                plain(row.result),
                 row.error_type,
                 row.error,
                 row.attempts,
                 row.duration_us / 1e6,
-                *([row.payload] if with_input else []),
+                *([payload_of(row)] if with_input else []),
             ),
             raw,
+            separator,
         )
 
 
-def csv_line(cells: Iterable[object], raw: bool = False) -> str:
-    """A line of CSV, cells quoted where they need it and formulas neutralised unless `raw`.
+def result_columns(with_input: bool = False, with_run: bool = False) -> list[str]:
+    """The names of the columns of a table of results.
+
+    Example:
+        >>> result_columns()[:3], result_columns(with_run=True)[:3]
+        (['seq', 'id', 'line'], ['seq', 'run', 'id'])
+    """
+    seq, *rest = RESULT_COLUMNS.split(",")
+    return [seq, *(["run"] if with_run else []), *rest, *(["input"] if with_input else [])]
+
+
+def payload_of(row: ResultRow) -> str:
+    """The item of a row as it is shown with its outcome: JSON on one line.
+
+    Example:
+        >>> payload_of(ResultRow(1, "a", 1, 1, "1", None, None, 1, 0, 0, '{"n":\\n1}'))
+        '{"n": 1}'
+    """
+    # Line ends stand between the tokens of an element of an array; within a string JSON has none.
+    return (row.payload or "null").replace("\r", " ").replace("\n", " ")
+
+
+def csv_line(cells: Iterable[object], raw: bool = False, separator: str = ",") -> str:
+    """A line of CSV (or TSV), cells quoted where they need it and formulas neutralised unless `raw`.
 
     Example:
         >>> csv_line(["=1+1", -5, "-5", None, 'say "a, b"'])
         '\\'=1+1,-5,-5,,"say ""a, b""\"\\n'
     """
-    return ",".join([_cell(cell, raw) for cell in cells]) + "\n"
+    return separator.join([_cell(cell, raw) for cell in cells]) + "\n"
 
 
 def _cell(value: object, raw: bool) -> str:
@@ -155,7 +188,7 @@ def _cell(value: object, raw: bool) -> str:
     return '"' + value.replace('"', '""') + '"' if SPECIAL.search(value) else value
 
 
-def _plain(result: str | None) -> str | None:
+def plain(result: str | None) -> str | None:
     """A stored result as the text of a cell: a string without its quotes, null as nothing, the rest as JSON."""
     if result is None or result == "null":
         return None

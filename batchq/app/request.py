@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchq.app.outfile import check_new
 from batchq.app.source import source_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choice, check_count, check_number
 from batchq.handlers import split_target
@@ -68,6 +69,8 @@ class StartRequest:
         shuffle: in a random order.
         seed: of what is random; None for another one each time.
         redact: names and paths of fields that logs and reports do not show, with commas between them.
+        out: a file to which results are written while the batch runs.
+        overwrite: `out` may exist already.
     """
 
     input: str | Sequence[str]
@@ -116,6 +119,8 @@ class StartRequest:
     redact: tuple[str, ...] = ()
     nan: str = "fail"
     strict: bool = False
+    out: str | None = None
+    overwrite: bool = False
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -144,12 +149,13 @@ def spec_of(request: StartRequest) -> BatchSpec:
     cwd = Path.cwd()
     target, folder = split_target(request.func, cwd)
     setup = split_target(request.setup, cwd)[0] if request.setup else None
+    source = source_of(request)
     return BatchSpec(
         target=target,
         folder=str(folder),
         cwd=str(cwd),
         python=sys.executable,
-        source=source_of(request),
+        source=source,
         setup=setup,
         concurrency=request.concurrency,
         workers=min(workers, request.concurrency),
@@ -182,6 +188,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
             None if request.max_worker_memory is None else bytes_of("--max-worker-memory", request.max_worker_memory)
         ),
         redact=redact,
+        out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
     )
 
 

@@ -77,6 +77,8 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
     if status.holder:
         lines.append(("run by", status.holder))
     lines.append(("input", shorten(status.spec.source.name)))
+    if status.spec.out is not None:
+        lines.append(("output", shorten(status.spec.out)))
     lines.append(("limits", limits_words(status.spec)))
     if status.spent:
         lines.append(("spent", spent_words(status.spent)))

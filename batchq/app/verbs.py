@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
+from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
 from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
@@ -68,7 +69,7 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     folder = make(home, request.batch_id, spec)
-    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks))
+    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, outfile=outfile_of(spec)))
 
 
 def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | None = None) -> BatchFolder:
@@ -158,6 +159,8 @@ def resume(
     now = status_of(folder)
     reopens = read_all and _has_rest(now)
     if (now.state in ENDED and not reopens) or (unpaused and now.holder is not None):
+        if now.state in ENDED and now.spec.out and _is_ours(home, folder, now.spec):
+            write_rest(folder, now.spec, hooks.note)
         return now
     descriptors.require(now.spec.workers)
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
@@ -175,7 +178,16 @@ def resume(
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
         _read_on(folder, spec)
-    supervisor = Supervisor(folder, None, hooks, ignore_changed_input=ignore_changed_input, input_ended=input_ended)
+    if now.spec.out and not spec.out:
+        hooks.note(f"results are not written to {now.spec.out}: that is from elsewhere, too")
+    supervisor = Supervisor(
+        folder,
+        None,
+        hooks,
+        ignore_changed_input=ignore_changed_input,
+        input_ended=input_ended,
+        outfile=outfile_of(spec),
+    )
     return Session(batch_id, spec, supervisor)
 
 
@@ -275,7 +287,7 @@ def _function_of(
     if not _is_ours(home, folder, spec):
         if func is None or (spec.setup and setup is None):
             raise SealBroken(folder.batch_id, bool(spec.setup))
-        spec = replace(spec, on_finish=None)  # sealed anew, it would be ours
+        spec = replace(spec, on_finish=None, out=None)  # sealed anew, they would be ours
     if func is not None:
         target, found = split_target(func, Path.cwd())
         spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None)

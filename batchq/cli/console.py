@@ -5,6 +5,7 @@ At the top this module, like all of ``cli``, imports click, ``batchq.config`` an
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -83,10 +84,10 @@ class Console:
             pieces: what to write.
             stream: what stdout was before it was redirected; None where it is not.
         """
-        stream = stream or sys.stdout
+        stream = whole(stream or sys.stdout)
         if not stream.isatty():
             # Half a surrogate pair becomes \ud83d, which in JSON is the right way to write it.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[attr-defined]
         try:
             for piece in pieces:
                 stream.write(piece)
@@ -106,6 +107,13 @@ class Console:
         from batchq.app.render import SCHEMA, json_line
 
         self.write([json_line({"schema": SCHEMA, **value})])
+
+
+def whole(stream: TextIO) -> TextIO:
+    """`stream`, buffered: with PYTHONUNBUFFERED, Python drops what a pipe does not take in one go."""
+    if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        return open(stream.fileno(), "w", closefd=False)
+    return stream
 
 
 def common_options(command: F) -> F:

@@ -21,8 +21,9 @@ from batchq.cli.item import show
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
 from batchq.cli.report import report
+from batchq.cli.results import results
 from batchq.cli.settings import blamed
-from batchq.cli.show import log, results, status
+from batchq.cli.show import log, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
 from batchq.config import MAX_CONCURRENCY, NANS
@@ -208,6 +209,12 @@ def cli(context: click.Context) -> None:
     is_flag=True,
     help="Stop the batch at the first record that cannot be read; otherwise that record alone fails.",
 )
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write each outcome to FILE (.jsonl, .csv or .tsv) as it is recorded; `resume` goes on with it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what --out names, if it exists.")
 @start_limits
 @detach_option
 @common_options

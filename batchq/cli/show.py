@@ -1,4 +1,4 @@
-"""The verbs that only read: ``status``, ``results`` and ``log``. They load no engine."""
+"""``status`` and ``log``: verbs that only read, and load no engine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import click
 
 from batchq.cli.console import Console, common_options, complain
 from batchq.cli.watch import watch
-
-_RAW_HELP = "CSV: leave texts that a spreadsheet would run as a formula as they are."
 
 
 @click.command()
@@ -58,43 +56,6 @@ def status(console: Console, /, batch_id: str | None, watching: bool, interval: 
         complain(str(error), console.with_home(error.hint))
     if not found:
         console.say(f"no batches in {home.path}")
-    return 0
-
-
-@click.command()
-@click.argument("batch_id", metavar="ID")
-@click.option("--only", type=click.Choice(["failed", "success"]), help="Leave the others out.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["jsonl", "csv"]),
-    default="jsonl",
-    show_default=True,
-    help="Form of a row.",
-)
-@click.option("--with-input", is_flag=True, help="Add the item itself to each row.")
-@click.option("--raw", is_flag=True, help=_RAW_HELP)
-@common_options
-@click.pass_obj
-def results(console: Console, /, batch_id: str, only: str | None, form: str, with_input: bool, raw: bool) -> int:
-    """The outcome of each item, one a line, in the order of the input; also while the batch runs.
-
-    A line has seq, id, line (of the input), status, result or error_type and error, attempts, and duration in
-    seconds.
-
-    \b
-      batchq results batch-20261125-001 > titles.jsonl
-      batchq results batch-20261125-001 --only failed | jq -r .error
-    """
-    from batchq.app.items import hidden_rows
-    from batchq.app.render import results_csv, results_jsonl
-    from batchq.store.reading import reading
-
-    with reading(console.home().find(batch_id).database) as reader:
-        rows = reader.results(only, with_input)
-        rows = hidden_rows(rows, reader.row().spec.redact) if with_input else rows
-        as_csv = form == "csv" and not console.as_json
-        console.write(results_csv(rows, with_input, raw) if as_csv else results_jsonl(rows, console.as_json))
     return 0
 
 

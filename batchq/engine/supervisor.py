@@ -25,6 +25,7 @@ from batchq.engine.handover import Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine, LocalEngine
 from batchq.engine.logs import log_handler
+from batchq.engine.outfile import NoFile
 from batchq.engine.recovery import recover
 from batchq.engine.strict import HINT
 from batchq.errors import FileDamaged, StorageFailed, SystemRefused, UsageError
@@ -62,6 +63,7 @@ class Supervisor:
         engine: what runs workers.
         ignore_changed_input: read on although the input is not the one that the batch began with.
         input_ended: go on with what is stored, and read nothing more.
+        outfile: to which the outcomes are written.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Supervisor:
         engine: Engine | None = None,
         ignore_changed_input: bool = False,
         input_ended: bool = False,
+        outfile: NoFile | None = None,
     ) -> None:
         self._folder = folder
         self._reader = reader
@@ -79,6 +82,7 @@ class Supervisor:
         self._engine = engine or LocalEngine()
         self._ignore_changed_input = ignore_changed_input
         self._input_ended = input_ended
+        self._outfile = outfile or NoFile()
         self._wake = threading.Event()
         self._stops = 0
         self._fill: Fill | None = None
@@ -147,6 +151,7 @@ class Supervisor:
         finally:
             if self._crew is not None:
                 self._crew.close()
+            self._outfile.finish()
             self._store.close()
 
     def _halt_unwritten(self, error: Exception) -> Ending:
@@ -168,6 +173,7 @@ class Supervisor:
         self._began = time.monotonic()
         self._store.move("supervise")
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
+        self._outfile.begin(self._folder, row.spec.durability, self._hooks.note, self._wake.set)
         self._crew = Crew(
             self._folder, self._store, row, self._epoch, self._engine, self._wake, lambda: self._stops > 1
         )
@@ -214,6 +220,7 @@ class Supervisor:
                 return ending
             if progress != before:
                 before, changed = progress, now
+                self._outfile.look()
             if progress.state in ACTIVE:
                 self._crew.staff(progress)
             if now - noted >= NOTE_SECONDS:
@@ -225,7 +232,7 @@ class Supervisor:
 
     def _bury_the_dead(self) -> None:
         self._crew.bury_the_dead()
-        self._halted = self._halted or self._crew.fault
+        self._halted = self._halted or self._crew.fault or self._outfile.ending
 
     def _obey_limits(self, progress: Progress, may_renew: bool = True) -> Progress:
         """Take over what `set` has changed."""
@@ -282,6 +289,7 @@ class Supervisor:
             return self._halted
         if self._stops:
             self._drain()
+            self._outfile.finish()
             return self._completed() or Ending(progress.state, stopped=True)
         if progress.state in LEAVING:
             return self._leave_on_request(progress.state)
@@ -316,7 +324,8 @@ class Supervisor:
         return None
 
     def _completed(self) -> Ending | None:
-        return Ending(COMPLETED) if self._store.complete() else None
+        is_written = self._outfile.is_level(self._store.last_outcome())
+        return Ending(COMPLETED) if is_written and self._store.complete() else None
 
     def _look_at_input(self) -> None:
         fill = self._fill
@@ -374,6 +383,9 @@ class Supervisor:
     def _leave(self) -> None:
         """Send the workers home and close the books."""
         self._crew.send_home()
+        self._outfile.finish()
+        if self._outfile.ending and not self._halted:
+            self._hooks.note(f"{self._outfile.ending.reason}; all results are in the batch")
         try:
             self._store.note_session(self._epoch, time.monotonic() - self._began)
             self._store.checkpoint()

@@ -31,6 +31,7 @@ from batchq.store.chunks import ChunkQueue
 from batchq.store.connection import SQL
 from batchq.store.home import FileLock
 from batchq.store.outcomes import OutcomeWriter
+from batchq.store.reading import LAST
 
 SPEC: Final = '{"kind": "queue"}'
 """Stands where a batch has its specification, so that neither is taken for the other."""
@@ -245,7 +246,7 @@ class PendingStore:
 
     def _page(self, seq: int) -> list[Any]:
         with _as_store_error(self._path):
-            return self._connection.execute(SQL["page_of_results"], (seq, PAGE_ROWS, False)).fetchall()
+            return self._connection.execute(SQL["page_of_results"], (seq, PAGE_ROWS, False, LAST)).fetchall()
 
     def save_status(self, status: QueueStatus) -> None:
         """Keep the status."""

@@ -23,6 +23,8 @@ RATE_SECONDS: Final = 60
 PAGE_ROWS: Final = 500
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends at whichever comes first, so that memory stays bounded whatever the size of a result."""
+LAST: Final = 2**63 - 1
+"""No outcome has a higher number."""
 
 
 class Progress(NamedTuple):
@@ -54,6 +56,7 @@ class ResultRow(NamedTuple):
         duration_us: microseconds that the handler worked, over all attempts.
         ended_ms: wall clock, milliseconds since 1970.
         payload: the item as JSON text, where it was asked for.
+        run: which run of the item it is the outcome of, from 1; None where it is that of the last one.
     """
 
     seq: int
@@ -67,6 +70,7 @@ class ResultRow(NamedTuple):
     duration_us: int
     ended_ms: int
     payload: str | None
+    run: int | None = None
 
     @property
     def status(self) -> str:
@@ -253,17 +257,20 @@ class ReportReader(BatchReader):
         """A reader with a read-only connection of its own; raises `StoreError`."""
         return cls(db.open_reader(path))
 
-    def results(self, only: str | None = None, with_input: bool = False, after: int = 0) -> Iterator[ResultRow]:
+    def results(
+        self, only: str | None = None, with_input: bool = False, after: int = 0, until: int = LAST
+    ) -> Iterator[ResultRow]:
         """Items that have an outcome, in the order of the input.
 
         Args:
             only: ``success`` or ``failed``; None yields both.
             with_input: read the payloads too.
             after: leave out the items up to this ``seq``.
+            until: leave out outcomes behind this number (see `last_commit`): two passes see the same.
         """
         statement = SQL["page_of_failures" if only == FAILED else "page_of_results"]
         seq = after
-        while page := self._page(statement, seq, with_input):
+        while page := self._page(statement, seq, with_input, until):
             seq = page[-1].seq
             for row in page:
                 if only is None or row.status == only:
@@ -283,6 +290,39 @@ class ReportReader(BatchReader):
 
         page = self._rows(SQL["outcomes_after"], (number, PAGE_ROWS), numbered)
         return (numbers[-1] if numbers else number), page
+
+    def last_commit(self) -> int:
+        """Number of the outcome that was committed last; 0 before the first."""
+        number: int = self._connection.execute(SQL["last_outcome"]).fetchone()[0]
+        return number
+
+    def commits_after(self, number: int, with_input: bool = False) -> tuple[int, list[ResultRow]]:
+        """As `outcomes_after`, with their `run`, and with those that a later run has replaced."""
+        numbers: list[int] = []
+
+        def numbered(n: int, *values: Any) -> ResultRow:
+            numbers.append(n)
+            return ResultRow(*values)
+
+        page = self._rows(SQL["page_of_commits"], (number, PAGE_ROWS, with_input), numbered)
+        return (numbers[-1] if numbers else number), page
+
+    def lines(self, start: str = "") -> Iterator[str]:
+        """All that `results` yields as lines of JSON, made by SQLite; each text is a page of them.
+
+        Args:
+            start: what each object begins with: nothing, or an entry with its comma.
+        """
+        seq = 0
+        while True:
+            seq, page = self._lines(SQL["page_of_lines"], seq, start)
+            if not page:
+                return
+            yield page
+
+    def lines_after(self, number: int, start: str = "") -> tuple[int, str]:
+        """A page of what `commits_after` answers, as lines of JSON in one text; number of the last of them."""
+        return self._lines(SQL["page_of_committed_lines"], number, start)
 
     def latency(self) -> list[tuple[int, int]]:
         """The histogram of handler time: (bucket, items), see `model.bucket_end_us`."""
@@ -325,9 +365,25 @@ class ReportReader(BatchReader):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
-    def _page(self, statement: str, seq: int, with_input: bool) -> list[ResultRow]:
+    def _page(self, statement: str, seq: int, with_input: bool, until: int) -> list[ResultRow]:
         """The rows behind `seq`."""
-        return self._rows(statement, (seq, PAGE_ROWS, with_input), ResultRow)
+        return self._rows(statement, (seq, PAGE_ROWS, with_input, until), ResultRow)
+
+    def _lines(self, statement: str, key: int, start: str) -> tuple[int, str]:
+        """A page of lines behind `key`, bounded like one of rows, and the key of the last of them."""
+        page = []
+        size = 0
+        cursor = self._connection.execute(statement, (key, PAGE_ROWS, start))
+        try:
+            for last, line in cursor:
+                key = last
+                page.append(line)
+                size += len(line)
+                if size >= PAGE_BYTES:
+                    break
+        finally:
+            cursor.close()
+        return key, "".join(page)
 
     def _rows(self, statement: str, parameters: Sequence[Any], make: Callable[..., ResultRow]) -> list[ResultRow]:
         """A page of rows, bounded in number and bytes; the read transaction has ended when this returns."""

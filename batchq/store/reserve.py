@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from batchq.errors import DiskFull, FileDamaged, StorageFailed, SystemRefused
+from batchq.errors import DiskFull, FileDamaged, OutputFailed, StorageFailed, SystemRefused
 from batchq.store.connection import DatabaseError
 from batchq.store.descriptors import too_many_files, used_up
 
@@ -75,7 +75,7 @@ def drop_reserve(folder: Path) -> None:
 
 def storage_error(database: Path, error: Exception) -> StorageFailed | SystemRefused:
     """What an error of SQLite or the system means for the user: `DiskFull` where room is what is missing."""
-    if isinstance(error, SystemRefused):
+    if isinstance(error, (SystemRefused, OutputFailed)):
         return error
     if used_up(error):
         return too_many_files()

@@ -48,3 +48,10 @@ CREATE TABLE shares (
 );
 INSERT INTO shares (worker, items, busy_us)
 SELECT worker, count(*), sum(duration_us) FROM outcomes GROUP BY worker;
+
+-- How far the outcomes have been written to the file that --out names; no row: it has never been opened.
+CREATE TABLE written (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    number INTEGER NOT NULL,                       -- outcomes.n of the last one in it
+    bytes  INTEGER NOT NULL                        -- where that one ends
+);

@@ -45,9 +45,11 @@ class Seal:
         return any(hmac.compare_digest(seal, self._digest(key, spec, pickled)) for key in self._known_keys())
 
     def _digest(self, key: bytes, spec: BatchSpec, pickled: bytes | None) -> str:
-        code = [spec.target, spec.setup, spec.folder, spec.cwd, spec.pickled_by]
+        code: list[object] = [spec.target, spec.setup, spec.folder, spec.cwd, spec.pickled_by]
         if spec.on_finish is not None:  # absent from the seals of batches that were made without it
             code.append(spec.on_finish)
+        if spec.out is not None:  # likewise; it names no code, but a file that is cut
+            code.append(["out", spec.out])
         named = json.dumps(code).encode()
         return hmac.new(key, named + b"\0" + (pickled or b""), "sha256").hexdigest()
 

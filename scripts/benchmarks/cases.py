@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.handlers import WAIT_SECONDS
 from benchmarks.measure import WORKERS, Bench, Command, batchq, batchq_start, by_hand, write_items
+from benchmarks.outputs import outputs
+from benchmarks.rows import Row, Target, alternate, ratio
 
 SMALL_BYTES: Final = 200
 LARGE_BYTES: Final = 10_000
@@ -18,58 +19,6 @@ MEMORY_CONCURRENCY: Final = 100
 SLOTS: Final = 1000
 WARM_UP_SHARE: Final = 0.05
 STARTED_BATCHES: Final = 3
-
-Measure = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a measured value is held against.
-
-    Attributes:
-        sign: ``>=``, ``<=`` or ``<``.
-        value: in the unit of the row.
-    """
-
-    sign: str
-    value: float
-
-    def is_met(self, measured: float) -> bool:
-        """Whether `measured` is good enough."""
-        if self.sign == ">=":
-            return measured >= self.value
-        return measured < self.value or (self.sign == "<=" and measured == self.value)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        case: the letter of `--only`.
-        what: what was compared with what.
-        measured: the value, in `unit`.
-        unit: ``x`` (a ratio), ``%`` or ``MB``.
-        target: None where only the number is of interest.
-        low, high: the values that the single pairs of runs gave.
-        details: the times or sizes behind it, by name.
-    """
-
-    case: str
-    what: str
-    measured: float
-    unit: str
-    target: Target | None
-    low: float
-    high: float
-    details: dict[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """In a word."""
-        if self.target is None:
-            return "-"
-        return "met" if self.target.is_met(self.measured) else "MISSED"
 
 
 def throughput(bench: Bench) -> Iterator[Row]:
@@ -91,7 +40,7 @@ def throughput(bench: Bench) -> Iterator[Row]:
 
         hand(warm, fewer)
         ours(warm, fewer)
-        hand_times, our_times = _alternate(bench.runs, hand, ours)
+        hand_times, our_times = alternate(bench.runs, hand, ours)
         ratios = [a / b for a, b in zip(hand_times, our_times, strict=True)]
         yield Row(
             "a",
@@ -118,7 +67,7 @@ def waiting(bench: Bench) -> Iterator[Row]:
     sources = {count: write_items(bench.folder / f"wait-{count}.jsonl", count, SMALL_BYTES) for count in (few, many)}
     warm = write_items(bench.folder / "warm.jsonl", slots, SMALL_BYTES)
     bench.time_batch(warm, slots, "wait", slots)
-    few_times, many_times = _alternate(
+    few_times, many_times = alternate(
         bench.runs,
         lambda: bench.time_batch(sources[few], few, "wait", slots),
         lambda: bench.time_batch(sources[many], many, "wait", slots),
@@ -144,7 +93,7 @@ def memory(bench: Bench) -> Iterator[Row]:
         large = write_items(bench.folder / "large.jsonl", many, size)
         small = write_items(bench.folder / "small.jsonl", few, size)
         bench.time_batch(small, few, "noop", MEMORY_CONCURRENCY)
-        few_peaks, many_peaks = _alternate(
+        few_peaks, many_peaks = alternate(
             bench.runs,
             lambda few=few, small=small: bench.peak_of_batch(small, few, MEMORY_CONCURRENCY),
             lambda many=many, large=large: bench.peak_of_batch(large, many, MEMORY_CONCURRENCY),
@@ -176,7 +125,7 @@ def starts(bench: Bench) -> Iterator[Row]:
     }
     for command in commands.values():
         bench.time(command)
-    times = _alternate(bench.starts, *[lambda command=command: bench.time(command) for command in commands.values()])
+    times = alternate(bench.starts, *[lambda command=command: bench.time(command) for command in commands.values()])
     unit, medians = times[0], [statistics.median(column) for column in times]
     for name, column, median in list(zip(commands, times, medians, strict=True))[1:]:
         ratios = [b / a for a, b in zip(unit, column, strict=True)]
@@ -197,13 +146,13 @@ def library(bench: Bench) -> Iterator[Row]:
     """(e) The library in memory: against one by one, and against semaphore and gather."""
     for concurrency, target in ((5, 4.9), (10, 9.7)):
         items = bench.items(40 * concurrency)
-        alone, together = _alternate(
+        alone, together = alternate(
             bench.runs,
             lambda items=items: bench.library("sequential", items, 1, "wait")["seconds"],
             lambda items=items, c=concurrency: bench.library("parallel", items, c, "wait")["seconds"],
         )
         what = f"{WAIT_SECONDS * 1000:.0f} ms handler, PARALLEL at {concurrency} against SEQUENTIAL, {items:,} items"
-        yield _ratio("e", what, alone, together, Target(">=", target))
+        yield ratio("e", what, alone, together, Target(">=", target))
     items = bench.items(1_000_000)
     hand: list[dict[str, float]] = []
     ours: list[dict[str, float]] = []
@@ -211,8 +160,8 @@ def library(bench: Bench) -> Iterator[Row]:
         hand.append(bench.library("gather", items, 100, "noop"))
         ours.append(bench.library("parallel", items, 100, "noop"))
     what = f"{items:,} no-op items, PARALLEL at 100, in memory, against semaphore and gather"
-    yield _ratio("e", what + ": items/s", _column(hand, "seconds"), _column(ours, "seconds"), Target(">=", 1.5))
-    yield _ratio("e", what + ": peak memory", _column(ours, "peak_mb"), _column(hand, "peak_mb"), Target("<", 1.0))
+    yield ratio("e", what + ": items/s", _column(hand, "seconds"), _column(ours, "seconds"), Target(">=", 1.5))
+    yield ratio("e", what + ": peak memory", _column(ours, "peak_mb"), _column(hand, "peak_mb"), Target("<", 1.0))
     seconds = _column(ours, "report_seconds")
     what = f"a report of {items:,} results, made and written as JSON"
     yield Row("e", what, min(seconds), "s", Target("<", 2.0), min(seconds), max(seconds), {"seconds": seconds})
@@ -239,13 +188,8 @@ CASES: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "d": starts,
     "e": library,
     "f": promises,
+    "g": outputs,
 }
-
-
-def _ratio(case: str, what: str, base: list[float], ours: list[float], target: Target) -> Row:
-    """How many times `ours` goes into `base`, the best of each side."""
-    ratios = [a / b for a, b in zip(base, ours, strict=True)]
-    return Row(case, what, min(base) / min(ours), "x", target, min(ratios), max(ratios), {"base": base, "ours": ours})
 
 
 def _share(case: str, what: str, share: float, target: Target) -> Row:
@@ -254,12 +198,3 @@ def _share(case: str, what: str, share: float, target: Target) -> Row:
 
 def _column(found: list[dict[str, float]], name: str) -> list[float]:
     return [each[name] for each in found]
-
-
-def _alternate(rounds: int, *measures: Measure) -> list[list[float]]:
-    """Each measure's values, taken in turns (A B A B), so that a slow minute of the machine hits all of them."""
-    values: list[list[float]] = [[] for _ in measures]
-    for _ in range(rounds):
-        for column, measure in zip(values, measures, strict=True):
-            column.append(measure())
-    return values

@@ -13,6 +13,11 @@ async def noop(item: dict[str, Any]) -> Any:
     return item["id"]
 
 
+async def idea(item: dict[str, Any]) -> Any:
+    """A result such as a model gives."""
+    return {"title": item["text"][:60], "tags": [item["genre"], "draft"], "score": 0.5}
+
+
 async def wait(item: dict[str, Any]) -> Any:
     """An API that answers after `WAIT_SECONDS`."""
     await asyncio.sleep(WAIT_SECONDS)

@@ -73,15 +73,14 @@ class Bench:
     def peak_of_batch(self, source: Path, count: int, concurrency: int) -> float:
         """Peak of the summed RSS of a `batchq start` and all processes below it, in MB."""
         with self._batch(source, "noop", concurrency) as command:
-            process = self._start(command)
-            peak = _Peak(process.pid)
-            try:
-                out = self._finish(process, command)[1]
-            finally:
-                peak.stop()
+            peak, out = self._finish_watched(command)
         _check_batch(out, count)
-        self.say(f"  batchq, {count:,} items in {source.stat().st_size / MB:,.0f} MB: peak {peak.bytes / MB:.1f} MB")
-        return peak.bytes / MB
+        self.say(f"  batchq, {count:,} items in {source.stat().st_size / MB:,.0f} MB: peak {peak:.1f} MB")
+        return peak
+
+    def peak(self, command: Command) -> float:
+        """Peak of the summed RSS of a command and all processes below it, in MB."""
+        return self._finish_watched(command)[0]
 
     def library(self, mode: str, items: int, concurrency: int, handler: str) -> dict[str, float]:
         """What `benchmarks.library` measured; checks that no item was lost."""
@@ -109,6 +108,15 @@ class Bench:
         pipe = subprocess.PIPE
         self._began = time.perf_counter()
         return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=self.folder, env=self.env)
+
+    def _finish_watched(self, command: Command) -> tuple[float, str]:
+        process = self._start(command)
+        peak = _Peak(process.pid)
+        try:
+            out = self._finish(process, command)[1]
+        finally:
+            peak.stop()
+        return peak.bytes / MB, out
 
     def _finish(self, process: subprocess.Popen[str], command: Command) -> tuple[float, str]:
         try:

@@ -51,8 +51,8 @@ def test_file_of_an_earlier_batchq_is_read_as_it_is_and_brought_up_to_date_when_
     database = make_batch(tmp_path, ["1"])
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(
-            "DROP TABLE pace; DROP TABLE spent; DROP TABLE tries; DROP TABLE shares;"
-            "ALTER TABLE batch DROP COLUMN exit_code; PRAGMA user_version = 1"
+            "DROP TABLE pace; DROP TABLE spent; DROP TABLE tries; DROP TABLE shares; DROP TABLE written;"
+            "DROP TABLE skipped; ALTER TABLE batch DROP COLUMN exit_code; PRAGMA user_version = 1"
         )
     with closing(BatchReader.open(database)) as reader:
         assert (reader.spent(), reader.exit_code(), reader.progress().tally.items) == ({}, None, 1)

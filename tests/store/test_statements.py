@@ -27,6 +27,7 @@ COLD = {
     "count_chunks",  # persist-queue's counts, not used in a run
     "has_spent", "read_pace", "read_rates", "read_spent", "read_budgets", "forget_budgets",  # a row a limit or unit
     "find_items", "near_items",  # somebody asks for one item; an index would cost each insert
+    "read_written",  # one row at most
     "list_jobs",  # from the newest on, and it stops at its limit
 }  # fmt: skip
 DATABASE_SQL = load_statements("database_statements.sql")

@@ -1,0 +1,137 @@
+"""``results``: what came of each item, as a stream or a file. Loads no engine."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from batchq.cli.console import Console, common_options, whole
+
+if TYPE_CHECKING:
+    from batchq.app.results import Wanted
+    from batchq.store.home import BatchFolder
+
+STDOUT = "-"
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@click.option("--only", type=click.Choice(["failed", "success"]), help="Leave the others out.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "tsv", "parquet"]),
+    help="Form of a row; parquet needs batchq[parquet].  [default: by the name of --output, else jsonl]",
+)
+@click.option("--with-input", is_flag=True, help="Add the item itself to each row.")
+@click.option(
+    "--flatten",
+    is_flag=True,
+    help="Parts of objects under names of their own: result.title, input.author.name. Tables are read twice for that.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write FILE (.jsonl, .csv, .tsv, also .gz, or .parquet) instead; an old one is replaced when all is written.",
+)
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="In the order in which they are recorded, and go on with what is still to come, until no process runs it.",
+)
+@click.option("--as-input", is_flag=True, help="Print the items alone, unchanged: JSON lines that `start` reads.")
+@click.option("--raw", is_flag=True, help="Tables: leave texts that a spreadsheet would run as a formula as they are.")
+@common_options
+@click.pass_obj
+def results(
+    console: Console,
+    /,
+    batch_id: str,
+    only: str | None,
+    form: str | None,
+    with_input: bool,
+    flatten: bool,
+    output: str | None,
+    follow: bool,
+    as_input: bool,
+    raw: bool,
+) -> int:
+    """The outcome of each item, one a line, in the order of the input; also while the batch runs.
+
+    A line has seq, id, line (of the input), status, result or error_type and error, attempts, and duration in
+    seconds. With -f it also has run: an item that was run again by `batchq retry` comes once more.
+
+    \b
+      batchq results batch-20261125-001 > titles.jsonl
+      batchq results batch-20261125-001 --only failed | jq -r .error
+      batchq results batch-20261125-001 --flatten --with-input -o titles.csv
+      batchq results batch-20261125-001 --only failed --as-input > again.jsonl
+    """
+    from batchq.app.results import JSONL, PARQUET, Wanted, form_of
+
+    output = None if output == STDOUT else output
+    found, packed = form_of(output, JSONL if as_input else form) if output else (form or JSONL, False)
+    _exclude(
+        ("--as-input", as_input),
+        ("--format " + str(form), as_input and form not in (None, JSONL)),
+        ("--with-input", with_input and as_input),
+        ("--flatten", flatten and as_input),
+        ("--json", console.as_json and as_input),
+        ("--follow", follow and as_input),
+    )
+    _exclude(
+        ("--follow", follow),
+        ("--output", output is not None and follow),
+        ("--format parquet", found == PARQUET and follow),
+        ("--flatten of a table", flatten and found != JSONL and follow),
+    )
+    _exclude(("--json", console.as_json), ("--format parquet", found == PARQUET))
+    if console.as_json:
+        found = JSONL
+    folder = console.home().find(batch_id)
+    wanted = Wanted(found, only, with_input, flatten, raw, console.as_json)
+    if follow:
+        from batchq.app.results import follow as follow_results
+
+        for text in follow_results(folder, wanted):
+            console.write([text])
+        return 0
+    _print(console, folder, wanted, output, packed, as_input)
+    return 0
+
+
+def _print(
+    console: Console, folder: BatchFolder, wanted: Wanted, output: str | None, packed: bool, as_input: bool
+) -> None:
+    from batchq.app.results import PARQUET, items_of, text_of, whole_file, write_table
+    from batchq.store.reading import reading
+
+    with reading(folder.database) as reader:
+        if wanted.form == PARQUET:
+            if output is not None:
+                with whole_file(output, packed) as file:
+                    write_table(file, reader, wanted)
+                return
+            if sys.stdout.isatty():
+                raise click.UsageError("Parquet is no text for a terminal; say --output FILE")
+            stream = whole(sys.stdout).buffer
+            write_table(stream, reader, wanted)
+            stream.flush()
+            return
+        pieces = items_of(reader, wanted.only, console.say) if as_input else text_of(reader, wanted)
+        if output is None:
+            console.write(pieces)
+            return
+        with whole_file(output, packed) as file:
+            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
+
+
+def _exclude(first: tuple[str, bool], *others: tuple[str, bool]) -> None:
+    """Refuse what has no meaning together; each option stands with whether it was given."""
+    for name, given in others:
+        if first[1] and given:
+            raise click.UsageError(f"{first[0]} and {name} exclude each other")
