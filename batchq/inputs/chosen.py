@@ -63,7 +63,9 @@ class Chosen:
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Nothing more is read."""
+        """Nothing more is read; standard input stays open, since a thread of its own may still wait for it."""
+        if self._source.is_stdin:
+            return
         self._records.close()
         if self._opened is not None:
             self._opened.close()

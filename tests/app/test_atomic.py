@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchq.app.atomic import replaced
-from batchq.errors import UsageError
+from batchq.errors import OutputFailed, UsageError
 
 
 def test_file_is_replaced_at_the_end_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -36,6 +36,12 @@ def test_whatever_ends_the_writing_leaves_the_former_file_and_nothing_else(
             stream.write(b"half")
             raise error
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["out"]
+
+
+def test_disk_that_is_full_is_named_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed, match="titles: No space left"), replaced(tmp_path / "titles"):
+        raise OSError(28, "No space left on device")
+    assert os.listdir(tmp_path) == []
 
 
 def test_new_file_has_the_usual_mode_and_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -64,7 +70,7 @@ def test_pipe_is_written_as_it_is(tmp_path: Path) -> None:
 
 
 def test_place_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
-    for path, reason in [(tmp_path / "no" / "out", "no folder"), (tmp_path, "is a folder")]:
+    for path, reason in [(tmp_path / "no" / "out", "folder does not exist"), (tmp_path, "is a folder")]:
         with pytest.raises(UsageError, match=reason) as error:
             with replaced(path):
                 raise AssertionError("must not get here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from batches import fill, make_batch, make_records
+from earlier import make_earlier
 from reported import make_reported, set_state
 
 from batchq import BatchConfig, BatchProcessor
@@ -112,13 +112,8 @@ def test_retry_and_repair_keep_the_counts_true(tmp_path: Path) -> None:
 
 def test_report_of_a_file_of_an_earlier_batchq_leaves_out_what_that_did_not_count(tmp_path: Path) -> None:
     database = make_reported(tmp_path, 50)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(
-            "DROP TABLE pace; DROP TABLE spent; DROP TABLE tries; DROP TABLE shares; PRAGMA user_version = 1"
-        )
+    make_earlier(database)
     assert report_of(database)["attempts_needed"] == []
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("ALTER TABLE batch DROP COLUMN exit_code")
     open_writer(database).close()
     data = report_of(database)
     assert sum(each["success"] + each["failed"] for each in data["attempts_needed"]) == 50

@@ -6,8 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,11 @@ from typing import Any
 import pytest
 from batches import fill, make_batch, make_records
 
-from batchq.app.atomic import replaced
 from batchq.app.flatten import Columns, flat
 from batchq.app.render import results_jsonl
 from batchq.app.results import Wanted, follow, form_of, items_of, text_of, whole_file, write_table
 from batchq.engine.failures import plain_failure
-from batchq.errors import OutputError, OutputFailed, UsageError
+from batchq.errors import OutputError, UsageError
 from batchq.inputs import describe, open_reader
 from batchq.model import FAILED, Outcome, Record
 from batchq.store.connection import open_writer, transaction
@@ -236,59 +233,7 @@ def test_kinds_of_a_column_without_values_are_text() -> None:
     assert columns.kind("result.a") == columns.kind("nosuch") == "text"
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    target = folder / "titles.jsonl"
-    target.write_text("old\n")
-    target.chmod(0o640)
-    yield target
-    assert len(list(folder.glob(".*"))) == 0, "something unfinished was left"
-
-
-def test_file_is_replaced_when_it_is_whole_and_keeps_its_mode(target: Path) -> None:
-    with replaced(target) as file:
-        file.write(b"new\n")
-        file.flush()
-        assert target.read_text() == "old\n"
-    assert target.read_text() == "new\n" and target.stat().st_mode & 0o777 == 0o640
-    umask = os.umask(0o027)
-    try:
-        with replaced(target.with_name("other")) as file:
-            file.write(b"x")
-    finally:
-        os.umask(umask)
-    assert target.with_name("other").stat().st_mode & 0o777 == 0o640
-
-
-def test_old_file_stays_when_writing_fails(target: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replaced(target) as file:
-        file.write(b"half a li" * 100_000)
-        raise ZeroDivisionError
-    with pytest.raises(OutputFailed, match=r"titles\.jsonl: No space left"), replaced(target) as file:
-        raise OSError(28, "No space left on device")
-    assert target.read_text() == "old\n"
-
-
-def test_link_stays_a_link_and_what_is_no_file_is_written_as_it_stands(target: Path) -> None:
-    link = target.with_name("link")
-    link.symlink_to(target)
-    with replaced(link) as file:
-        file.write(b"new\n")
-    assert link.is_symlink() and target.read_text() == "new\n"
-    with replaced(Path("/dev/null")) as file:
-        file.write(b"x")
-    assert not Path("/dev/null").is_file()
-
-
-@pytest.mark.parametrize("name, reason", [("", "folder"), ("nosuch/out.csv", "does not exist")])
-def test_place_where_no_file_can_be_is_refused(target: Path, name: str, reason: str) -> None:
-    with pytest.raises(OutputError, match=reason), replaced(target.parent / name):
-        pass
-
-
-def test_name_tells_the_form(target: Path) -> None:
+def test_name_tells_the_form(tmp_path: Path) -> None:
     names = {
         "a.jsonl": ("jsonl", False),
         "a.CSV.gz": ("csv", True),
@@ -300,6 +245,7 @@ def test_name_tells_the_form(target: Path) -> None:
     for name in ("titles", "a.xls", "a.parquet.gz"):
         with pytest.raises(OutputError, match=name):
             form_of(name, None)
+    target = tmp_path / "titles.jsonl.gz"
     with whole_file(str(target), packed=True) as file:
         file.write(b"pressed")
     assert gzip.decompress(target.read_bytes()) == b"pressed"

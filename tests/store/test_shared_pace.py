@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from batches import make_batch
+from earlier import make_earlier
 
 from batchq.store import pace
 from batchq.store.batch import BatchReader, BatchStore, set_limits
@@ -49,13 +50,10 @@ def test_wait_is_remembered_and_does_not_outlive_a_reboot_by_more_than_it_was(
 
 def test_file_of_an_earlier_batchq_is_read_as_it_is_and_brought_up_to_date_when_written(tmp_path: Path) -> None:
     database = make_batch(tmp_path, ["1"])
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(
-            "DROP TABLE pace; DROP TABLE spent; DROP TABLE tries; DROP TABLE shares; DROP TABLE written;"
-            "DROP TABLE skipped; ALTER TABLE batch DROP COLUMN exit_code; PRAGMA user_version = 1"
-        )
+    make_earlier(database)
     with closing(BatchReader.open(database)) as reader:
-        assert (reader.spent(), reader.exit_code(), reader.progress().tally.items) == ({}, None, 1)
+        assert (reader.spent(), reader.skipped(), reader.exit_code()) == ({}, {}, None)
+        assert reader.progress().tally.items == 1
     spec = set_limits(database, lambda spec: spec)
     assert spec.rates == ()
     with closing(BatchStore(database)) as store:

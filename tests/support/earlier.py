@@ -1,0 +1,21 @@
+"""A batch's file as an earlier batchq would have left it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from batchq.store.connection import read_sql
+
+
+def make_earlier(database: Path) -> None:
+    """Take away what schema version 2 has added to a file."""
+    added = read_sql("schema_2.sql")
+    with closing(sqlite3.connect(database)) as connection:
+        for table in re.findall(r"^CREATE TABLE (\w+)", added, re.MULTILINE):
+            connection.execute(f"DROP TABLE {table}")
+        for table, column in re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", added, re.MULTILINE):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 1")
