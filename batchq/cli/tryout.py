@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -149,10 +148,14 @@ class _Collecting:
         pass
 
     def ended(self, item: ItemDetails) -> None:
+        import json
+
         output = json.dumps(self._output, ensure_ascii=False)
         self._items.append(f'{item.to_json()[:-1]}, "output": {output}}}')
 
     def json(self, spent: dict[str, float], stopped: str | None) -> Iterator[str]:
+        import json
+
         from batchq.app.render import SCHEMA
 
         rest = json.dumps({"spent": spent, "stopped": stopped}, ensure_ascii=False)[1:]

@@ -75,7 +75,7 @@ def completed(bench: Bench, words: str) -> subprocess.CompletedProcess[str]:
         ("batchq start inp", ["file,inp"]),
         ("batchq status --home oth", ["dir,oth"]),
         ("batchq start x --id t", []),  # a new id
-        ("batchq nosuchverb t", []),
+        ("batchq nosuchverb ti", []),
     ],
 )
 def test_words_are_completed(bench: Bench, words: str, expected: list[str]) -> None:

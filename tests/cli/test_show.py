@@ -189,7 +189,9 @@ def test_mistyped_word_is_answered_with_the_nearest(finished: Bench, typed: list
     assert meant in said.stderr and "Traceback" not in said.stderr
 
 
-@pytest.mark.parametrize("command", [["status"], ["status", "b1"], ["results", "b1"], ["report", "b1"], ["log", "b1"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["status", "b1"], ["results", "b1"], ["report", "b1"], ["log", "b1"], ["show", "b1", "i1"]]
+)
 def test_verbs_that_only_read_load_no_engine(finished: Bench, command: list[str]) -> None:
     said = subprocess.run(
         [sys.executable, "-c", LOADED, *command, "--home", str(finished.home)],
