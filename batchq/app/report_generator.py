@@ -27,7 +27,7 @@ Moment = datetime | float | str
 
 
 class ReportGenerator:
-    """Makes reports from the results of items, and writes them as JSON, CSV or a few lines of text.
+    """Makes reports from the results of items, and writes them as JSON, CSV, HTML or a few lines of text.
 
     Example:
         >>> from datetime import datetime, timezone
@@ -125,6 +125,17 @@ class ReportGenerator:
             lines += ["\n", FAILURES_HEADER + "\n"]
             lines += [csv_line((row["idea_id"], row["error"], row["attempts"])) for row in report.failures]
         return "".join(lines)
+
+    def to_html(self, report: BatchReport, failures: int | None = None) -> str:
+        """The report as one page with charts, which needs no network and no script.
+
+        Args:
+            report: the report.
+            failures: how many failed items are listed, 100 unless said otherwise.
+        """
+        from batchq.app.report_html import report_html
+
+        return "".join(report_html(report, failures))
 
     def print_summary(self, report: BatchReport) -> None:
         """Print counts, times and the first five failures to standard output."""

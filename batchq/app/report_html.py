@@ -165,7 +165,7 @@ def _summary(report: BatchReport) -> Html:
 def _tiles(report: BatchReport) -> Iterator[Html]:
     done = report.processed_items
     more = "" if report.input_done else "+"
-    yield _tile("Items", f"{report.total_items:,}{more}", f"{done:,} done" if done < report.total_items else "all done")
+    yield _tile("Items", f"{report.total_items:,}{more}", _done(report))
     yield _tile("Succeeded", f"{report.success_count:,}", _percent(report.success_count, done))
     yield _tile("Failed", f"{report.failure_count:,}", _percent(report.failure_count, done), bool(report.failure_count))
     stopped = f"{duration(report.paused_time)} not running" if report.paused_time >= 1 else ""
@@ -184,6 +184,13 @@ def _tiles(report: BatchReport) -> Iterator[Html]:
         yield _tile("Interrupted", f"{report.interruptions:,}", "runs cut short by a crash, and run again")
     for unit, amount in report.spent.items():
         yield _tile(f"Spent, {unit}", f"{amount:,.10g}", "")
+
+
+def _done(report: BatchReport) -> str:
+    if not report.total_items:
+        return ""
+    left = report.processed_items < report.total_items or not report.input_done
+    return f"{report.processed_items:,} done" if left else "all done"
 
 
 def _tile(name: str, value: str, note: str, is_bad: bool = False) -> Html:

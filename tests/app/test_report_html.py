@@ -12,7 +12,7 @@ import pytest
 from batches import make_batch
 from reported import NASTY, make_reported, set_state
 
-from batchq import BatchReport
+from batchq import BatchReport, ReportGenerator
 from batchq.app.charts import nice_top
 from batchq.app.markup import VOID, element, join
 from batchq.app.report_html import report_html
@@ -127,7 +127,7 @@ def test_pages_of_no_items_and_of_items_that_have_not_run_yet_have_no_empty_char
 
 def test_report_made_from_results_has_a_page_too() -> None:
     report = BatchReport("<b>", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {"mode": "parallel"})
-    assert "<b> completed 2 items: 1 succeeded, 1 failed" in Page("".join(report_html(report))).text
+    assert "<b> completed 2 items: 1 succeeded, 1 failed" in Page(ReportGenerator().to_html(report)).text
 
 
 def test_elements_escape_texts_and_attributes_and_replace_what_no_page_may_hold() -> None:
