@@ -99,6 +99,14 @@ def test_item_is_not_called_by_a_value_that_is_not_to_be_shown() -> None:
     assert hiding.unseen == {"nosuch"}
 
 
+@pytest.mark.parametrize("hidden", ["mail", "user", "user.mail"])
+def test_item_is_not_called_by_a_hidden_field_that_it_was_left_without(hidden: str) -> None:
+    record = Record('{"text": "tea"}', "ann@example.org", 1, 10, 2)
+    named = [each and each.item_id for each in Hiding([hidden], "user.mail").nameless(iter([record]))]
+    assert named == [None]
+    assert list(Hiding(["text"], "user.mail").nameless(iter([record]))) == [record]
+
+
 @pytest.mark.parametrize("texts", [("",), ("a,,b",), ("a", ",")])
 def test_field_without_a_name_is_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="--redact"):

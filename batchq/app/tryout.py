@@ -183,7 +183,9 @@ def _records(spec: BatchSpec, count: int, seqs: Sequence[int], stdin: BinaryIO |
     found = []
     last = 0
     with contextlib.closing(open_reader(spec.source, stdin=stdin, strict_first=True)) as reader:
-        records = filter(None, Hiding(spec.redact).nameless(iter(reader)) if spec.redact else reader)
+        records = filter(
+            None, Hiding(spec.redact, spec.source.id_field).nameless(iter(reader)) if spec.redact else reader
+        )
         for last, record in enumerate(islice(records, wanted[-1] if wanted else count), 1):
             if not wanted or last in wanted:
                 found.append((last, record))

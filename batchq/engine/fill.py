@@ -95,7 +95,7 @@ class Fill:
         reader = self._reader or open_reader(source, row.position, self._digest, verify=self._verify)
         filler = Filler(self._folder.database, spec.durability, spec.chunk_size, row.position.records)
         names = [part.name for part in source.parts]
-        hiding = Hiding(spec.redact)
+        hiding = Hiding(spec.redact, source.id_field)
         # A pipe may be silent for hours with half a group read: a thread of its own reads it.
         records: Iterator[Record | None] = _read_aside(reader) if source.is_stdin else iter(reader)
         if spec.redact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from batchq.inputs.fields import look_up
 from batchq.inputs.values import item_id_of
 from batchq.model import Record
 from batchq.redaction import REDACTED, Redaction
@@ -15,9 +16,11 @@ class Hiding:
 
     Args:
         fields: names and paths of what may not be shown.
+        id_field: the field that ids are taken from; None for the usual ones.
     """
 
-    def __init__(self, fields: Iterable[str]) -> None:
+    def __init__(self, fields: Iterable[str], id_field: str | None = None) -> None:
+        self._id_field = id_field
         self._redaction = Redaction(fields)
         self.unseen = set(self._redaction.fields)
         """Those of the fields that no record has had: mistyped, most likely."""
@@ -41,4 +44,12 @@ class Hiding:
     def _hides_id(self, record: Record) -> bool:
         value = json.loads(record.payload)
         self.unseen -= self._redaction.found_in(value)
-        return record.item_id is not None and item_id_of(self._redaction.hide(value)) == REDACTED
+        if record.item_id is None:
+            return False
+        if self._id_field is None:
+            return item_id_of(self._redaction.hide(value)) == REDACTED
+        # The item may have been left without that field.
+        value = record.item_id
+        for name in reversed(self._id_field.split(".")):
+            value = {name: value}
+        return look_up(self._redaction.hide(value), self._id_field) == REDACTED

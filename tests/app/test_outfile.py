@@ -171,10 +171,10 @@ def test_what_cannot_be_written_is_refused_before_anything_begins(tmp_path: Path
         "in.jsonl": "the input",
     }.items():
         with pytest.raises(OutputError, match=reason):
-            check_new(str(tmp_path / name), True, str(source))
+            check_new(str(tmp_path / name), True, [str(source)])
     with pytest.raises(OutputError, match="exists already") as error:
-        check_new(str(other), False, str(source))
+        check_new(str(other), False, [str(source)])
     assert "--overwrite" in error.value.hint
-    assert check_new(str(other), True, str(source)) == str(other)
+    assert check_new(str(other), True, [str(source)]) == str(other)
     with pytest.raises(UsageError, match="--out"):
-        check_new(None, True, str(source))
+        check_new(None, True, [str(source)])
