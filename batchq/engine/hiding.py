@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from batchq.inputs.fields import look_up
 from batchq.inputs.values import item_id_of
@@ -49,7 +50,7 @@ class Hiding:
         if self._id_field is None:
             return item_id_of(self._redaction.hide(value)) == REDACTED
         # The item may have been left without that field.
-        value = record.item_id
+        alone: Any = record.item_id
         for name in reversed(self._id_field.split(".")):
-            value = {name: value}
-        return look_up(self._redaction.hide(value), self._id_field) == REDACTED
+            alone = {name: alone}
+        return bool(look_up(self._redaction.hide(alone), self._id_field) != record.item_id)
