@@ -78,7 +78,9 @@ def test_format_beats_the_name_and_json_is_about_what_is_printed(home: Path, tmp
     path = tmp_path / "report.html"
     said = json.loads(ask(home, "b1", "-o", str(path), "--format", "csv", "--json").stdout)
     assert said == {"schema": 1, "output": str(path), "format": "csv", "bytes": path.stat().st_size}
-    assert len(list(csv.DictReader(io.StringIO(path.read_text())))) == 100
+    # Before Python 3.11 its csv module reads no NUL, and an error here has one.
+    table = csv.DictReader(io.StringIO(path.read_text().replace("\0", "")))
+    assert len(list(table)) == 100
     assert json.loads(ask(home, "b1", "-o", "-", "--json").stdout)["batch_id"] == "b1"
     assert ask(home, "b1", "-o", "-", "--format", "html").stdout.endswith("</html>\n")
 
