@@ -89,7 +89,11 @@ def results(
         ("--format parquet", found == PARQUET and follow),
         ("--flatten of a table", flatten and found != JSONL and follow),
     )
-    _exclude(("--json", console.as_json), ("--format parquet", found == PARQUET))
+    _exclude(
+        ("--json", console.as_json),
+        ("a table in --output", output is not None and found != JSONL),
+        ("--format parquet", found == PARQUET),
+    )
     if console.as_json:
         found = JSONL
     folder = console.home().find(batch_id)

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from batchq.store.connection import open_writer, transaction
 from batchq.store.home import BatchFolder
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.reading import PAGE_ROWS
+from batchq.store.seal import Seal
 from batchq.store.written import WrittenStore
 
 ITEMS = 3 * PAGE_ROWS
@@ -178,3 +180,13 @@ def test_what_cannot_be_written_is_refused_before_anything_begins(tmp_path: Path
     assert check_new(str(other), True, [str(source)]) == str(other)
     with pytest.raises(UsageError, match="--out"):
         check_new(None, True, [str(source)])
+
+
+def test_file_is_part_of_what_the_seal_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    seal = Seal(tmp_path)
+    plain, mine = make_spec(), make_spec(out="/home/me/titles.jsonl")
+    assert seal.fits(seal.over(mine, None), mine, None)
+    assert not seal.fits(seal.over(mine, None), replace(mine, out="/home/me/.profile"), None)
+    assert not seal.fits(seal.over(plain, None), mine, None)
+    assert not seal.fits(seal.over(mine, None), replace(plain, on_finish=mine.out), None)

@@ -16,6 +16,8 @@ from batches import fill, make_batch, make_records
 from batchq.app.flatten import Columns, flat
 from batchq.app.render import results_jsonl
 from batchq.app.results import Wanted, follow, form_of, items_of, text_of, whole_file, write_table
+from batchq.cli.console import run_command
+from batchq.cli.run import cli
 from batchq.engine.failures import plain_failure
 from batchq.errors import OutputError, UsageError
 from batchq.inputs import describe, open_reader
@@ -231,6 +233,27 @@ def read_parquet_of(database: Path, wanted: Wanted, path: Path) -> None:
 def test_kinds_of_a_column_without_values_are_text() -> None:
     columns = Columns(result={"result.a": {"null"}})
     assert columns.kind("result.a") == columns.kind("nosuch") == "text"
+
+
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        ("--as-input --flatten", "--flatten"),
+        ("--as-input -f", "--follow"),
+        ("--as-input --format csv", "--format csv"),
+        ("-f -o out.jsonl", "--output"),
+        ("-f --format parquet", "parquet"),
+        ("-f --flatten --format csv", "--flatten"),
+        ("--json -o out.csv", "--output"),
+        ("-o out.xls", "--format jsonl|csv|tsv|parquet"),
+    ],
+)
+def test_options_without_meaning_together_are_refused(
+    options: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(cli, ["results", "b1", *options.split()]) == 2
+    said = capsys.readouterr().err
+    assert named in said and "no batch" not in said
 
 
 def test_name_tells_the_form(tmp_path: Path) -> None:
