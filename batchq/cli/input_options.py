@@ -17,6 +17,17 @@ def start_inputs(command: F) -> F:
     for decorate in reversed(
         [
             option(
+                "--input-format",
+                type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "parquet", "arrow"]),
+                help="Needed for standard input.  [default: by each file's name]",
+            ),
+            option("--limit", type=int, metavar="N", help="Read the first N records only: --limit 10 for a trial run."),
+            option(
+                "--strict",
+                is_flag=True,
+                help="Stop the batch at the first record that cannot be read; otherwise that record alone fails.",
+            ),
+            option(
                 "--encoding",
                 metavar="NAME",
                 default="utf-8",

@@ -21,12 +21,14 @@ from batchq.cli.item import show
 from batchq.cli.limit_options import option, start_limits
 from batchq.cli.limits import set_
 from batchq.cli.report import report
+from batchq.cli.result_options import start_results
 from batchq.cli.results import results
+from batchq.cli.retry_options import start_retries
 from batchq.cli.settings import blamed
 from batchq.cli.show import log, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
-from batchq.config import MAX_CONCURRENCY, NANS
+from batchq.config import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
     from batchq.app.status import BatchStatus
@@ -80,30 +82,6 @@ def cli(context: click.Context) -> None:
 )
 @option("--workers", "-w", type=int, metavar="N", help="Processes.  [default: one a core, at most -c]")
 @option(
-    "--retry-attempts",
-    type=int,
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="Run an item so often at most; 1 never runs it again.",
-)
-@option(
-    "--retry-delay",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait so long before the second attempt.",
-)
-@option(
-    "--retry-backoff",
-    type=float,
-    default=2.0,
-    show_default=True,
-    metavar="FACTOR",
-    help="Each further wait is so many times as long (60 s at most): 1, 2, 4 …",
-)
-@option(
     "--timeout",
     type=float,
     default=300.0,
@@ -119,38 +97,19 @@ def cli(context: click.Context) -> None:
     metavar="N",
     help="Items that are stored and handed out together.",
 )
-@option("--retry-max-delay", type=float, default=60.0, show_default=True, metavar="SECONDS", help="No wait is longer.")
-@option(
-    "--retry-jitter",
-    type=float,
-    default=0.1,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of a wait that is added at random, so that items do not all come back at once.",
-)
-@option(
-    "--retry-budget",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of the attempts that may be retries, so that an outage does not become a storm; 1 for no such limit.",
-)
 @click.option(
-    "--no-retry", multiple=True, metavar="ERROR", help="Name of an exception that is not tried again; may be repeated."
+    "--setup",
+    metavar="TARGET",
+    help="A context manager that each worker enters once, say an HTTP client; handlers find its value as ctx.resource.",
 )
-@click.option(
-    "--retry-on",
-    multiple=True,
-    metavar="ERROR",
-    help="Name of one that is, although it would not be: TypeError, say. May be repeated.",
-)
+@start_inputs
+@start_retries
+@start_results
 @option(
     "--no-breaker",
     is_flag=True,
     help="Go on when the first 20 items all fail, or 50 in a row fail alike; otherwise the batch pauses then.",
 )
-@option("--limit", type=int, metavar="N", help="Read the first N records only: --limit 10 for a trial run.")
 @option(
     "--durability",
     type=click.Choice(["normal", "full"]),
@@ -158,17 +117,6 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="normal survives every crash of a process; full a power cut too, and is slower.",
 )
-@click.option(
-    "--setup",
-    metavar="TARGET",
-    help="A context manager that each worker enters once, say an HTTP client; handlers find its value as ctx.resource.",
-)
-@option(
-    "--input-format",
-    type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "parquet", "arrow"]),
-    help="Needed for standard input.  [default: by each file's name]",
-)
-@start_inputs
 @option(
     "--grace",
     type=float,
@@ -185,36 +133,6 @@ def cli(context: click.Context) -> None:
     metavar="N",
     help="Advanced: outcomes in memory at most; so many items can run twice after a crash.",
 )
-@option(
-    "--fail-empty",
-    is_flag=True,
-    help='Count an empty result (null, "", [], {}) as a failure: an outage that the function swallows looks like that.',
-)
-@click.option(
-    "--redact",
-    multiple=True,
-    metavar="FIELD,…",
-    help="Keep these fields of the items out of logs, errors and reports: a name, at any depth, or a path: user.mail. "
-    "The function gets them. May be repeated.",
-)
-@option(
-    "--nan",
-    type=click.Choice(NANS),
-    default=NANS[0],
-    show_default=True,
-    help="NaN and infinities in a result, which JSON does not have: fail the item, or store null in their place.",
-)
-@option(
-    "--strict",
-    is_flag=True,
-    help="Stop the batch at the first record that cannot be read; otherwise that record alone fails.",
-)
-@click.option(
-    "--out",
-    metavar="FILE",
-    help="Write each outcome to FILE (.jsonl, .csv or .tsv) as it is recorded; `resume` goes on with it.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace what --out names, if it exists.")
 @start_limits
 @detach_option
 @common_options
