@@ -141,9 +141,9 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     """Read INPUT, run the function over each record, wait, and report.
 
     INPUT is a .jsonl, .json, .csv, .tsv or .txt file, each also with .gz, .bz2 or .zst; a .parquet, .arrow or .feather
-    file; several files or 'patterns/*.csv'; or - for standard input. Records are chosen in this order: --where,
-    --unique, --skip, --sample, --shuffle, --limit. Nothing is lost when this command is interrupted or killed:
-    `batchq resume ID` goes on.
+    file; several files or 'patterns/*.csv'; or - for standard input. Records are chosen by where, unique, skip, sample
+    and shuffle, and limit, in this order. Nothing is lost when this command is interrupted or killed: `batchq resume
+    ID` goes on.
 
     \b
       batchq start ideas.jsonl --func pipeline:make_title
