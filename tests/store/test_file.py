@@ -135,3 +135,11 @@ def test_lock_that_is_held_names_its_holder_and_ends_with_it(tmp_path: Path) -> 
         holder.kill()
         holder.wait()
         BatchFolder(tmp_path).supervise().release()
+
+
+@pytest.mark.parametrize("size", [200, 1000, 2060, 3000, 20_000])
+def test_file_is_not_much_larger_than_the_records_in_it(tmp_path: Path, size: int, supervised: Supervised) -> None:
+    payload = json.dumps("x" * (size - 2))
+    database = make_batch(tmp_path, [payload] * (4_000_000 // size))
+    supervised(database).checkpoint()
+    assert database.stat().st_size < 1.5 * 4_000_000
