@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import claimant as claimant_program
+import pytest
 from batches import fill, make_batch, make_records
 from waiting import wait_until
 
@@ -33,6 +34,7 @@ def _ledger(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
+@pytest.mark.slow
 def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Path, supervised: Supervised) -> None:
     total = MESSAGES * ITEMS_EACH
     database = make_batch(tmp_path, [], chunk_size=ITEMS_EACH)
@@ -161,6 +163,7 @@ def test_suspects_leave_their_chunk_for_their_own_lane(tmp_path: Path, opened: O
     assert store.check() == []
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_claim_does_not_grow_with_the_chunks_that_are_done(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 20_001)], chunk_size=1)
     connection = opened(database)
