@@ -20,8 +20,9 @@ import pydantic
 import pytest
 from pydantic import v1 as pydantic_1
 
+from batchq import BatchConfig
 from batchq.engine.results import storing, to_json
-from batchq.errors import UnserializableResult
+from batchq.errors import ConfigError, UnserializableResult
 
 AN_ID = uuid.UUID(int=7)
 A_DAY = dt.date(2024, 2, 29)
@@ -184,6 +185,11 @@ def test_result_that_contains_itself_is_refused_at_once_though_it_holds_nan() ->
     result["a"] = result["b"] = result
     with pytest.raises(UnserializableResult):
         storing(nan_as_null=True)(result)
+
+
+def test_another_answer_to_nan_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nan must be 'fail' or 'null', not 'zero'"):
+        BatchConfig(nan="zero")
 
 
 def test_nan_as_null_is_empty_only_where_everything_is() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import ledger
 import pytest
-from command import LEDGER_FILE, Bench
+from command import Bench
 
 from batchq.engine.strict import UpToUnreadable, digest_at
 from batchq.inputs import describe, open_reader
 from batchq.model import Position, Record
+from batchq.store.reading import ReportReader
 
-HANDLER = f"{LEDGER_FILE}:waits"
+HANDLER = "import ledger\ndef run(item):\n    ledger.note('end', item)\n    return {'v': float('nan')}\n"
 
 
 def write(bench: Bench, name: str, *lines: str) -> None:
@@ -26,8 +27,10 @@ def write(bench: Bench, name: str, *lines: str) -> None:
 
 def test_batch_halts_with_the_reason_and_goes_on_when_the_record_is_mended(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
+    (tmp_path / "handler.py").write_text(HANDLER)
     write(bench, "input.jsonl", '{"n": 21, oops}', '{"n": 24, oops}')
-    begun = bench.run("start", "input.jsonl", "--func", HANDLER, "--id", "b1", "--strict", "-q")
+    target = ("--func", "handler.py:run", "--id", "b1")
+    begun = bench.run("start", "input.jsonl", *target, "--strict", "--nan", "null", "-q")
     assert begun.returncode == 3
     assert "b1 is failed: input.jsonl, line 21, column 11: not JSON" in begun.stderr
     assert f"batchq resume b1 --no-strict --home {bench.home}" in begun.stderr
@@ -43,7 +46,9 @@ def test_batch_halts_with_the_reason_and_goes_on_when_the_record_is_mended(tmp_p
     report = json.loads(lenient.stdout)
     assert (lenient.returncode, report["success_count"]) == (1, 24)
     assert [(failure["error_type"], failure["line"]) for failure in report["failures"]] == [("InvalidInput", 24)]
-    assert sorted(n for word, n in ledger.read(bench.ledger) if word == "end") == [*range(1, 24), 25]
+    assert sorted(n for _, n in ledger.read(bench.ledger)) == [*range(1, 24), 25]
+    with closing(ReportReader.open(bench.database)) as reader:
+        assert {row.result for row in reader.results("success")} == {'{"v": null}'}, "--nan is not forgotten either"
 
 
 BROKEN = {
