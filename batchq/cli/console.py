@@ -5,15 +5,16 @@ At the top this module, like all of ``cli``, imports click, ``batchq.config`` an
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO, TypeVar
 
 import click
 
@@ -88,13 +89,17 @@ class Console:
         if not stream.isatty():
             # Half a surrogate pair becomes \ud83d, which in JSON is the right way to write it.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[attr-defined]
-        try:
+        with _until_nobody_reads(stream):
             for piece in pieces:
                 stream.write(piece)
             stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            raise click.exceptions.Exit(BROKEN_PIPE) from None
+
+    def write_bytes(self, write: Callable[[BinaryIO], None]) -> None:
+        """Data that is no text on stdout, written by `write`; ends as `write` does."""
+        stream = whole(sys.stdout)
+        with _until_nobody_reads(stream):
+            write(stream.buffer)
+            stream.flush()
 
     def write_json(self, value: dict[str, Any]) -> None:
         """One JSON object on stdout, with the version of batchq's JSON in front."""
@@ -107,6 +112,16 @@ class Console:
         from batchq.app.render import SCHEMA, json_line
 
         self.write([json_line({"schema": SCHEMA, **value})])
+
+
+@contextlib.contextmanager
+def _until_nobody_reads(stream: TextIO) -> Iterator[None]:
+    """End the command where the reader of `stream` has left."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise click.exceptions.Exit(BROKEN_PIPE) from None
 
 
 def whole(stream: TextIO) -> TextIO:

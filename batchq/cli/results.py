@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchq.cli.console import Console, common_options, whole
+from batchq.cli.console import Console, common_options
 
 if TYPE_CHECKING:
     from batchq.app.results import Wanted
@@ -122,9 +122,7 @@ def _print(
                 return
             if sys.stdout.isatty():
                 raise click.UsageError("Parquet is no text for a terminal; say --output FILE")
-            stream = whole(sys.stdout).buffer
-            write_table(stream, reader, wanted)
-            stream.flush()
+            console.write_bytes(lambda stream: write_table(stream, reader, wanted))
             return
         pieces = items_of(reader, wanted.only, console.say) if as_input else text_of(reader, wanted)
         if output is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -120,13 +122,17 @@ def test_following_shows_what_still_comes_and_ends_with_the_batch(tmp_path: Path
     assert ended(process) == 0 and follower.returncode == 0
 
 
-def test_finished_batch_whose_file_is_gone_gets_it_back(tmp_path: Path) -> None:
+def test_finished_batch_is_a_table_in_a_pipe_and_gets_its_file_back(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.write_input(3)
     out = tmp_path / "out.csv"
     assert ended(bench.start("waits", "--out", "out.csv", "-q")) == 0
     whole = out.read_text()
     assert len(whole.splitlines()) == 4
+    pytest.importorskip("pyarrow")
+    command = [sys.executable, "-m", "batchq", "results", "b1", "--format", "parquet", "--home", str(bench.home)]
+    table = subprocess.run(command, env=bench.environment(PYTHONUNBUFFERED="1"), capture_output=True, timeout=120)
+    assert (table.returncode, table.stderr) == (0, b"") and table.stdout[:4] == table.stdout[-4:] == b"PAR1"
     out.unlink()
     said = bench.run("resume", "b1")
     assert said.returncode == 0 and "anew" in said.stderr and "nothing left" in said.stderr
