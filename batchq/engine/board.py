@@ -22,8 +22,10 @@ _CELL: Final = 8
 _HEADER: Final = 16
 _PLACE: Final = 12
 _STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY, _DISK_FULL, _WAIT = range(7)
-_TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN = range(7, 14)
-_PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT, _ALLOWED, _OVERLOADS, _OBEYED, _RETIRING = range(11)
+_TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN, _BRAKE_AT = range(7, 15)
+_PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT, _ALLOWED, _OVERLOADS, _OBEYED, _RETIRING, _FAILED = range(
+    12
+)
 
 
 class Limits(NamedTuple):
@@ -93,6 +95,15 @@ class Board:
         self._cells[_TRIED], self._cells[_TRIED_AGAIN] = attempts, retries
 
     @property
+    def failed(self) -> int:
+        """Items that have failed since this board was made, also those of which no outcome is committed yet."""
+        return sum(cell[0] for cell in self._of_all(_FAILED))
+
+    def brake_at(self, failed: int) -> None:
+        """Let no worker begin an item once so many have failed; 0 for no such limit."""
+        self._cells[_BRAKE_AT] = failed
+
+    @property
     def held(self) -> bool:
         """Whether no worker may begin an item just now."""
         return self.place(0).held
@@ -117,23 +128,29 @@ class Board:
     def place(self, index: int) -> Place:
         """The place of one worker."""
         start = _HEADER + index * (_PLACE + self.slots)
-        return Place(self._cells[:_HEADER], self._cells[start : start + _PLACE + self.slots], self._starving(index))
+        own = self._cells[start : start + _PLACE + self.slots]
+        starving = self._of_all(_STARVING)
+        return Place(self._cells[:_HEADER], own, starving[:index] + starving[index + 1 :], self._of_all(_FAILED))
 
     def __iter__(self) -> Iterator[Place]:
         return (self.place(index) for index in range(self.places))
 
-    def _starving(self, own: int) -> list[memoryview]:
-        starts = (_HEADER + index * (_PLACE + self.slots) + _STARVING for index in range(self.places) if index != own)
+    def _of_all(self, cell: int) -> list[memoryview]:
+        """That cell of each place."""
+        starts = (_HEADER + index * (_PLACE + self.slots) + cell for index in range(self.places))
         return [self._cells[start : start + 1] for start in starts]
 
 
 class Place:
     """One worker's part of the board."""
 
-    def __init__(self, header: memoryview, cells: memoryview, others: list[memoryview]) -> None:
+    def __init__(
+        self, header: memoryview, cells: memoryview, starving: list[memoryview], failed: list[memoryview]
+    ) -> None:
         self._header = header
         self._cells = cells
-        self._others = others
+        self._others_starving = starving
+        self._all_failed = failed
         self.seen = cells[_PLACE:]
         """One cell per slot: the seq that runs there, or 0."""
 
@@ -189,8 +206,16 @@ class Place:
     @property
     def held(self) -> bool:
         """Whether no item may begin just now."""
-        until: int = self._header[_HOLD_UNTIL]
-        return bool(self._header[_WAIT]) or (until != 0 and time.monotonic_ns() < until)
+        header = self._header
+        until: int = header[_HOLD_UNTIL]
+        if header[_WAIT] or (until != 0 and time.monotonic_ns() < until):
+            return True
+        brake: int = header[_BRAKE_AT]
+        return brake != 0 and sum(cell[0] for cell in self._all_failed) >= brake
+
+    def count_failure(self) -> None:
+        """An item has failed for good."""
+        self._cells[_FAILED] += 1
 
     @property
     def limits(self) -> Limits:
@@ -236,7 +261,7 @@ class Place:
     @property
     def others_starve(self) -> bool:
         """Whether another worker is starving."""
-        return any(cell[0] for cell in self._others)
+        return any(cell[0] for cell in self._others_starving)
 
     @property
     def beat(self) -> int:

@@ -21,6 +21,9 @@ ALIKE: Final = 50
 """When the first 20 of a session all fail, or 50 in a row fail alike, the fault is not an item's: a wrong key, no
 network."""
 
+SETTLE_SECONDS: Final = 1.0
+"""An outcome is committed much sooner."""
+
 Recent = Sequence[tuple[bool, object]]
 """(success, kind of failure) of the last outcomes, the newest first."""
 
@@ -60,6 +63,8 @@ class StopRules:
         self._before = store.tally()
         self._first = store.last_outcome()
         self._failed = self._before.failed
+        self._passed = 0
+        self._braked_at: float | None = None
 
     def obey(self, spec: BatchSpec) -> None:
         """Other limits hold from now on."""
@@ -92,6 +97,34 @@ class StopRules:
         recent = self._store.recent_outcomes(self._first, ALIKE)
         none_succeeded = tally.success == self._before.success
         return all_fail(recent, none_succeeded)
+
+    def brake(self, tally: Tally, counted: int, now: float) -> int:
+        """At how many failures, as the workers count them, nothing begins until it is clear whether to stop; 0: none.
+
+        The tally follows what happens by a commit and a look; without a brake, quick items would fail by the hundred
+        meanwhile.
+
+        Args:
+            tally: the counts now.
+            counted: what the workers have counted.
+            now: seconds of the monotonic clock.
+        """
+        limits = [] if self._limit.failed is None else [self._limit.failed]
+        if self._breaker and tally.success == self._before.success:
+            limits.append(FIRST)
+        if not limits:
+            return 0
+        at = min(limits)
+        if counted < at + self._passed:
+            self._braked_at = None
+        elif self._braked_at is None:
+            self._braked_at = now
+        elif now - self._braked_at > SETTLE_SECONDS:
+            # All is committed, and no rule has stopped the batch: some were put back by `retry`, say.
+            failed = tally.failed - self._before.failed
+            self._passed = max(counted - failed, counted - at + 1)
+            self._braked_at = None
+        return at + self._passed
 
     def expiry_reason(self, now: float) -> str | None:
         """Why what has not begun never does; None while it may.

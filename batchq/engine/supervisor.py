@@ -277,6 +277,7 @@ class Supervisor:
         elif (reason := self._rules.expiry_reason(time.time())) is not None:
             self._store.move("cancel", reason)
         else:
+            self._crew.board.brake_at(self._rules.brake(progress.tally, self._crew.board.failed, time.monotonic()))
             return progress
         return self._store.progress()
 

@@ -218,6 +218,8 @@ class Worker:
         self._recorder.record(outcome, self._last)
         self._last = None
         self._has_worked = True
+        if outcome.failure is not None:
+            self._place.count_failure()
         left = self._open[item.message_id]
         left.discard(item.seq)
         if not left:
