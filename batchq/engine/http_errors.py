@@ -43,7 +43,9 @@ def status_of(error: BaseException) -> int | None:
 
 
 def cannot_get_better(error: BaseException) -> bool:
-    """Whether it is an answer that will be the same next time."""
+    """Whether it is an answer that will be the same next time, or says so itself: ``error.retryable`` is False."""
+    if _attribute(error, "retryable") is False:
+        return True
     status = status_of(error)
     return status is not None and 400 <= status < 500 and status not in WORTH_ANOTHER
 

@@ -88,6 +88,18 @@ def test_handler_says_when_to_try_again_and_attempts_still_count() -> None:
     assert handler.delay_after(RetryAfter(5), 2) is None
 
 
+def test_exception_that_says_of_itself_that_it_cannot_get_better_is_believed() -> None:
+    class AuthError(Exception):
+        retryable = False
+
+    class Throttled(AuthError):
+        retryable = True
+
+    assert RetryHandler().delay_after(AuthError(), 1) is None
+    assert RetryHandler().delay_after(Throttled(), 1) is not None
+    assert RetryHandler(RetryConfig(retry_on=("AuthError",))).delay_after(AuthError(), 1) is not None
+
+
 @pytest.mark.parametrize("error", [Permanent("no"), Halt("stop"), TypeError(), KeyboardInterrupt(), SystemExit()])
 def test_what_says_that_it_is_permanent_is_not_tried_again(error: BaseException) -> None:
     assert RetryHandler().delay_after(error, 1) is None
