@@ -66,7 +66,7 @@ def _try(console: Console, /, count: int | None, seqs: tuple[int, ...], **option
         raise click.UsageError("-n and --item exclude each other")
     known = {each.name for each in fields(StartRequest)}
     request = StartRequest(**{name: value for name, value in options.items() if name in known})
-    stdin = sys.stdin.buffer if request.input == "-" else None
+    stdin = sys.stdin.buffer if "-" in request.input else None
     listener = _Collecting() if console.as_json else _Telling(console)
     with _crashes_told(), _json_alone_on_stdout() if console.as_json else contextlib.nullcontext():
         with contextlib.redirect_stdout(sys.stderr):  # importing the user's module may print

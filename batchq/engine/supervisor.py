@@ -143,7 +143,7 @@ class Supervisor:
                 ending = self._watch()
             except UNABLE as error:
                 self._store.make_room()  # for those who have outcomes in memory
-                with suppress(DatabaseError):
+                with suppress(*UNABLE):  # the input may have met the same
                     self._drain()
                 ending = self._halt_unwritten(error)
             self._leave()

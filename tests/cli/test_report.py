@@ -101,7 +101,7 @@ def test_schema_is_printed_without_a_batch(home: Path) -> None:
     [
         ((), "Missing argument 'ID'"),
         (("b1", "-o", "report.docx"), "name of report.docx does not tell its format"),
-        (("b1", "-o", "no/such/report.html"), "there is no folder no/such"),
+        (("b1", "-o", "no/such/report.html"), "no/such/report.html: its folder does not exist"),
         (("b1", "--failures", "3"), "json and html only, not with text"),
         (("b1", "--schema"), "leave ID and --format out"),
     ],

@@ -85,10 +85,11 @@ def test_supervisor_that_dies_between_the_file_and_the_note_doubles_nothing(tmp_
 
 def test_full_disk_of_the_file_stops_the_batch_in_words_and_loses_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.write_input(400)
+    bench.write_input(1500)
     (tmp_path / "other").mkdir()
     with small_disk(tmp_path / "other", 1) as disk:
         out = disk.home / "out.jsonl"
+        (disk.home / "whole.csv").write_text("old\n")
         disk.use_up(leave=20_000)
         process = bench.start("waits", "--out", str(out), "-q", "-c", "8", "-w", "2")
         stderr = process.communicate(timeout=120)[1]
@@ -97,7 +98,6 @@ def test_full_disk_of_the_file_stops_the_batch_in_words_and_loses_nothing(tmp_pa
         before = check_noted(bench, out)
         assert before < len(bench.outcomes()) < bench.items
 
-        (disk.home / "whole.csv").write_text("old\n")
         said = bench.run("results", "b1", "-o", str(disk.home / "whole.csv"))
         assert said.returncode == 74 and "whole.csv: No space left" in said.stderr, said.stderr
         assert (disk.home / "whole.csv").read_text() == "old\n" and not list(disk.home.glob(".*"))

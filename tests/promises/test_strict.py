@@ -71,7 +71,7 @@ def test_each_kind_of_input_is_read_up_to_there_and_read_on_when_it_is_mended(na
     assert len(before) == 2
     assert records.why and name in records.why and (name.endswith("json") or ", line" in records.why)
     position = Position(before[-1].position, before[-1].next_line, len(before))
-    digest = digest_at(source, position)
+    digest = digest_at(source, len(before))
 
     path.write_text(mended)
     with closing(open_reader(describe(str(path)), position, digest)) as reader:
