@@ -11,7 +11,7 @@ from typing import Any, Final, overload
 from batchq.app.report import GROUPS, LISTED_FAILURES, BatchReport, Counted, report_on
 from batchq.config import BatchConfig, mode_of
 from batchq.model import COMPLETED, FAILED, SUCCESS, FailedAttempt, Failure, Item, Outcome, Tally, latency_bucket
-from batchq.store.reading import ErrorGroup
+from batchq.store.rows import ErrorGroup
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,8 @@ from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, Tally
 from batchq.spec import BatchSpec
 from batchq.store.batch import steer
 from batchq.store.home import BatchFolder, Home
-from batchq.store.reading import Progress, ReportReader, reading
+from batchq.store.reading import ReportReader, reading
+from batchq.store.rows import Progress
 
 
 class Durable:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from batchq.app.render import json_line, payload_of
 from batchq.errors import UsageError
-from batchq.store.reading import ResultRow
+from batchq.store.rows import ResultRow
 
 MAX_COLUMNS: Final = 10_000
 """Names that a table may have: they are held in memory."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from batchq.app.words import count, iso, shorten
-from batchq.store.reading import ErrorGroup
+from batchq.store.rows import ErrorGroup
 
 SHOWN: Final = 5
 """Kinds that are told one by one in a text."""

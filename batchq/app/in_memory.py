@@ -25,7 +25,7 @@ from batchq.errors import BatchHalted, Halt
 from batchq.handlers import Handler
 from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
 from batchq.pace import Book, budgets_of, rates_of
-from batchq.store.reading import Progress
+from batchq.store.rows import Progress
 
 
 class InMemory:

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 from batchq.app.report import BatchReport
 from batchq.app.words import iso
 from batchq.model import Tally, worker_name
-from batchq.store.reading import Interval, ReportReader, Share, Tries
+from batchq.store.reading import ReportReader
+from batchq.store.rows import Interval, Share, Tries
 
 WORKERS: Final = 100
 """Processes that a report lists; a batch that replaces its workers may have had thousands."""

@@ -14,7 +14,7 @@ from batchq.model import CANCELLED, EXPIRED, FAILED, INVALID_INPUT, RUNNING, SUC
 from batchq.redaction import REDACTED, Redaction
 from batchq.store.home import BatchFolder
 from batchq.store.items import AttemptRow, ItemReader, ItemRow, OutcomeRow, reading_items
-from batchq.store.reading import ResultRow
+from batchq.store.rows import ResultRow
 
 PENDING: Final = "pending"
 """State of an item that has no outcome, and that no worker has in its hands."""

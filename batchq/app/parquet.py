@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from batchq.app.flatten import Columns, flat_row
 from batchq.app.render import payload_of, plain
 from batchq.errors import UsageError
-from batchq.store.reading import ResultRow
+from batchq.store.rows import ResultRow
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TextIO
 
 from batchq.app.text import progress_words
 from batchq.app.words import duration, rate
-from batchq.store.reading import Progress
+from batchq.store.rows import Progress
 
 LINE_SECONDS: Final = 10.0
 DRAW_SECONDS: Final = 0.1

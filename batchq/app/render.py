@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from batchq.app.report import BatchReport
 from batchq.app.words import shorten
-from batchq.store.reading import ResultRow
+from batchq.store.rows import ResultRow
 
 SCHEMA: Final = 1
 """Version of all JSON that batchq prints; it only ever grows."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from batchq.app.groups import group_dict
 from batchq.app.words import iso
 from batchq.model import COMPLETED, Tally, bucket_end_us, bucket_start_us
-from batchq.store.reading import ErrorGroup
+from batchq.store.rows import ErrorGroup
 
 GROUPS: Final = 100
 """Kinds of failure in a report; beyond that they are no summary."""

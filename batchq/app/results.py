@@ -20,7 +20,8 @@ from batchq.app.render import SCHEMA, csv_line, payload_of, plain, results_csv, 
 from batchq.errors import OutputError
 from batchq.model import INVALID_INPUT
 from batchq.store.home import BatchFolder
-from batchq.store.reading import LAST, ReportReader, ResultRow, reading
+from batchq.store.reading import LAST, ReportReader, reading
+from batchq.store.rows import ResultRow
 
 JSONL: Final = "jsonl"
 PARQUET: Final = "parquet"

@@ -31,7 +31,8 @@ from batchq.model import (
 )
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
-from batchq.store.reading import BatchReader, ErrorGroup, reading
+from batchq.store.reading import BatchReader, reading
+from batchq.store.rows import ErrorGroup
 
 GROUPS_SHOWN: Final = 5
 ABANDONED: Final[Mapping[str, str]] = {

@@ -15,7 +15,8 @@ from batchq.app.status import status_in
 from batchq.model import FAILED
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
-from batchq.store.reading import ResultRow, reading
+from batchq.store.reading import reading
+from batchq.store.rows import ResultRow
 
 
 class StoredRows(Sequence[Mapping[str, Any]]):

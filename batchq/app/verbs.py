@@ -35,9 +35,10 @@ from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
 from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder, Home
-from batchq.store.reading import ResultRow, reading
+from batchq.store.reading import reading
 from batchq.store.rerun import rerun
 from batchq.store.reserve import make_reserve
+from batchq.store.rows import ResultRow
 from batchq.store.seal import Seal
 from batchq.store.skipped import reopen_input
 

@@ -19,8 +19,9 @@ from batchq.store.chunks import ChunkQueue
 from batchq.store.connection import SQL
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
-from batchq.store.reading import BatchReader, Progress
+from batchq.store.reading import BatchReader
 from batchq.store.reserve import drop_reserve, free_bytes, storage_error, telling
+from batchq.store.rows import Progress
 from batchq.store.skipped import NONE_SKIPPED, note_skipped
 
 __all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]

@@ -10,13 +10,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from batchq.errors import StoreError
-from batchq.model import FAILED, SUCCESS, BatchRow, Position, Tally
+from batchq.model import FAILED, BatchRow, Position, Tally
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.connection import SQL
+from batchq.store.rows import ErrorGroup, Interval, Progress, ResultRow, Share, Tries
 
 RATE_SECONDS: Final = 60
 """A rate over less jumps about; over more it is slow to show that something is wrong."""
@@ -25,116 +26,6 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends at whichever comes first, so that memory stays bounded whatever the size of a result."""
 LAST: Final = 2**63 - 1
 """No outcome has a higher number."""
-
-
-class Progress(NamedTuple):
-    """What somebody who follows a batch sees: its state and its tally, at one moment.
-
-    Attributes:
-        changed_at: seconds since 1970 at which its state or its limits were changed.
-    """
-
-    state: str
-    reason: str | None
-    input_done: bool
-    tally: Tally
-    changed_at: float = 0.0
-
-
-class ResultRow(NamedTuple):
-    """An item with the outcome of its current run.
-
-    Attributes:
-        seq: position in the input, from 1.
-        item_id: the record's own id, or ``item-<seq>``.
-        line: where the record begins in the input, from 1.
-        success: 1 for a success, 0 for a failure.
-        result: JSON text of a success, None of a failure.
-        error_type: class name of the last error, None of a success.
-        error: text of the last error, None of a success.
-        attempts: attempts made in this run.
-        duration_us: microseconds that the handler worked, over all attempts.
-        ended_ms: wall clock, milliseconds since 1970.
-        payload: the item as JSON text, where it was asked for.
-        run: which run of the item it is the outcome of, from 1; None where it is that of the last one.
-    """
-
-    seq: int
-    item_id: str | int
-    line: int
-    success: int
-    result: str | None
-    error_type: str | None
-    error: str | None
-    attempts: int
-    duration_us: int
-    ended_ms: int
-    payload: str | None
-    run: int | None = None
-
-    @property
-    def status(self) -> str:
-        """``success`` or ``failed``."""
-        return SUCCESS if self.success else FAILED
-
-    @property
-    def size(self) -> int:
-        """Characters of what may be large, about."""
-        return len(self.result or "") + len(self.error or "") + len(self.payload or "")
-
-
-class ErrorGroup(NamedTuple):
-    """Failures that look alike.
-
-    Attributes:
-        error_type: class name of the error.
-        message: text of the first one.
-        frame: ``file:line in function`` where it was raised, or an empty string.
-        failed: items whose outcome is such a failure.
-        attempts: failed attempts of that kind, those included that a later attempt made good.
-        first_ms: wall clock of the first one, milliseconds since 1970.
-        last_ms: wall clock of the last one, milliseconds since 1970.
-        examples: ``seq`` of the first few items that failed so.
-    """
-
-    error_type: str
-    message: str
-    frame: str
-    failed: int
-    attempts: int
-    first_ms: int
-    last_ms: int
-    examples: list[int]
-
-
-class Interval(NamedTuple):
-    """What was recorded in the seconds (ten, unless said otherwise) from `start_s`, seconds since 1970."""
-
-    start_s: int
-    success: int
-    failed: int
-
-
-class Tries(NamedTuple):
-    """Items by the attempts that their current run took; 0 of those that could not be run at all."""
-
-    attempts: int
-    success: int
-    failed: int
-
-
-class Share(NamedTuple):
-    """What one process has recorded.
-
-    Attributes:
-        worker: its number, see `model.worker_name`.
-        items: outcomes, those included whose item ran again later.
-        busy_us: microseconds that the handler worked, over all its slots.
-    """
-
-    worker: int
-    items: int
-    busy_us: int
 
 
 class BatchReader:

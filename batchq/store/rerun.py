@@ -14,8 +14,9 @@ from batchq.store import connection as db
 from batchq.store.batch import BatchStore
 from batchq.store.chunks import ranges
 from batchq.store.connection import SQL
-from batchq.store.reading import ResultRow, reading
+from batchq.store.reading import reading
 from batchq.store.reserve import telling
+from batchq.store.rows import ResultRow
 
 RERUN_ITEMS: Final = 2000
 """Items in one transaction: it holds the write lock for some 20 ms."""

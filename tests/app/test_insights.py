@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchq.app.insights import MOST_STEPS, throughput
-from batchq.store.reading import Interval
+from batchq.store.rows import Interval
 
 
 def made(counts: list[Interval], seconds: int, spans: list[tuple[float, float]]) -> dict[str, Any]:

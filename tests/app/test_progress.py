@@ -8,7 +8,7 @@ import pytest
 
 from batchq.app.progress import Lines, Pace, open_display, words
 from batchq.model import Tally
-from batchq.store.reading import Progress
+from batchq.store.rows import Progress
 
 
 class Clock:

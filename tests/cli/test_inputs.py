@@ -19,7 +19,8 @@ from batchq.app.status import status_of
 from batchq.app.text import status_text
 from batchq.errors import UsageError
 from batchq.store.home import Home
-from batchq.store.reading import ResultRow, reading
+from batchq.store.reading import reading
+from batchq.store.rows import ResultRow
 
 HANDLERS = """
 import json, os, time
