@@ -181,8 +181,7 @@ class Run:
             state = self.state()
             if state in ENDED:
                 return
-            # Ctrl-C may come while Python itself starts, which no program can answer.
-            if code not in (3, 74, *CLAIM_TO_DIE) and "init_import_site" not in stderr:
+            if code not in (3, 74, *CLAIM_TO_DIE) and not _came_too_early(state, stderr):
                 self.wrong.append(f"exit code {code} in state {state!r}: {stderr}")
             process = self._resume()
         raise Stuck(f"after {RESUMES} resumes it is still {self.state()}")
@@ -370,3 +369,8 @@ def _wait(condition: Callable[[], object], seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise Stuck(f"not within {seconds:g} s: {what}")
         time.sleep(0.01)
+
+
+def _came_too_early(state: str, stderr: str) -> bool:
+    """Whether a fault struck before there was a batch: Ctrl-C while Python itself starts, or a disk that is full."""
+    return not state and ("init_import_site" in stderr or "as home: the disk of" in stderr)
