@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from batchq.app.results import EXTENSIONS, PARQUET, Wanted, next_page
-from batchq.engine.outfile import OutFile
+from batchq.app.results import EXTENSIONS, JSONL, PARQUET, Wanted, next_page
+from batchq.engine.outfile import OutFile, is_written
 from batchq.errors import OutputError, UsageError
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
@@ -43,6 +43,8 @@ def check_new(name: str | None, overwrite: bool, sources: Sequence[str]) -> str 
             raise OutputError(name, "it is the input")
         if not overwrite:
             raise OutputError(name, "it exists already", "Say --overwrite to replace it, or name another file.")
+        if is_written(path):
+            raise OutputError(name, "another batch is writing it", "Name another file.")
     return str(path)
 
 
@@ -61,11 +63,13 @@ def outfile_of(spec: BatchSpec) -> OutFile | None:
     def page(reader: ReportReader, number: int, with_header: bool) -> tuple[int, str]:
         return next_page(reader, wanted, number, with_header)
 
-    return OutFile(path, page)
+    return OutFile(path, page, b'{"seq": ' if wanted.form == JSONL else b"")
 
 
 def write_rest(folder: BatchFolder, spec: BatchSpec, note: Callable[[str], None]) -> None:
     """Bring the file of a batch that has ended up to date: it may have ended while no process supervised it.
+
+    A file that holds everything already is the user's, and left alone.
 
     Args:
         folder: the batch.
@@ -79,6 +83,8 @@ def write_rest(folder: BatchFolder, spec: BatchSpec, note: Callable[[str], None]
     """
     outfile = outfile_of(spec)
     if outfile is None:
+        return
+    if outfile.is_whole(folder):
         return
     lock = folder.supervise()
     try:

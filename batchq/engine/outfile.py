@@ -3,16 +3,18 @@
     batch.db ── outcomes behind the number noted ──▶ text ──▶ file ── flushed ──▶ (number, bytes) noted in batch.db
 
 A file that is longer than what is noted holds what a crash left behind: it is cut there, and goes on without a line
-that is missing, doubled or torn.
+that is missing, doubled or torn.  A file that somebody else has changed, or is writing, is left as it is.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import logging
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +30,14 @@ from batchq.store.written import WrittenStore
 
 PAGES: Final = 16
 """Pages that are written before they are noted: some 8,000 outcomes, written again after a crash at most."""
+TAIL_BYTES: Final = 4096
+MOST_BEHIND: Final = 512 * 1024 * 1024
+"""No crash leaves more behind than the pages between two notes."""
 NEW_MODE: Final = 0o666
 """Of a new file, less the user's umask."""
+
+MENDED: Final = "When that is mended: batchq resume {}"
+MOVED: Final = "Move it away, and it is written anew: batchq resume {}"
 
 NextPage = Callable[[ReportReader, int, bool], tuple[int, str]]
 """Of the outcomes behind a number, the text of a page, begun by a header or not, and the number of the last."""
@@ -83,11 +91,13 @@ class OutFile(NoFile):
     Args:
         path: the file.
         next_page: makes the text of outcomes.
+        line_start: what each line begins with; empty where that cannot be told.
     """
 
-    def __init__(self, path: Path, next_page: NextPage) -> None:
+    def __init__(self, path: Path, next_page: NextPage, line_start: bytes = b"") -> None:
         self._path = path
         self._next_page = next_page
+        self._line_start = line_start
         self._look = threading.Event()
         self._leaving = False
         self._thread: threading.Thread | None = None
@@ -106,6 +116,7 @@ class OutFile(NoFile):
             self._store.close()
             raise self._failed(error) from error
         try:
+            self._lock()
             self._go_back(note)
         except BaseException as error:
             self._close()
@@ -113,12 +124,20 @@ class OutFile(NoFile):
         self._thread = threading.Thread(target=self._run, name="batchq-out", daemon=True)
         self._thread.start()
 
+    def is_whole(self, folder: BatchFolder) -> bool:
+        """Whether the file is there, and has been given every outcome of the batch in `folder`."""
+        with closing(WrittenStore(folder.database)) as store:
+            position = store.position()
+            return position is not None and position.number >= store.last_commit() and self._path.exists()
+
     def look(self) -> None:
         self._look.set()
 
     def is_level(self, number: int) -> bool:
         if self._number >= number and (self._size or not number):
-            return True
+            if self._is_in_place():
+                return True
+            self._end(self._failed("it was deleted or replaced while the batch ran"))
         self.look()
         return False
 
@@ -129,20 +148,50 @@ class OutFile(NoFile):
             self._thread.join()
             self._thread = None
 
-    def _go_back(self, note: Callable[[str], None]) -> None:
-        """Cut off what is not noted; begin anew where what is noted is no longer there."""
-        position = self._store.position()
-        self._number, self._size = position or (0, 0)
-        if not self._holds(self._size):
-            note(f"{self._path} is no longer what was written to it; it is written anew, from the first result on")
-            self._number = self._size = 0
-        os.ftruncate(self._file, self._size)
-        if position != (self._number, self._size):
-            self._store.note(self._number, self._size)
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._failed("another batch is writing it") from None
+        except OSError as error:  # its file system knows no locks
+            log.warning("%s cannot be locked: %s", self._path, error.strerror)
 
-    def _holds(self, size: int) -> bool:
-        """Whether the file has so many bytes, of which the last one ends a line."""
-        return size == 0 or os.pread(self._file, 1, size - 1) == b"\n"
+    def _go_back(self, note: Callable[[str], None]) -> None:
+        """Cut off what is not noted; begin anew where nothing is left.
+
+        Raises:
+            OutputFailed: the file is no longer the one that the batch has written.
+        """
+        there = os.fstat(self._file).st_size
+        position = self._store.position()
+        if position is not None:
+            self._number, self._size = position.number, position.size
+            if self._size and not there:
+                note(f"{self._path} is gone or empty; it is written anew, from the first result on")
+                self._number = self._size = 0
+            elif there < self._size or self._tail(self._size) != position.tail or not self._is_left_behind(there):
+                raise self._failed("it is no longer what this batch has written", MOVED)
+        os.ftruncate(self._file, self._size)
+        if position is None or position.size != self._size:
+            self._store.note(self._number, self._size, self._tail(self._size))
+
+    def _tail(self, size: int) -> str:
+        start = max(0, size - TAIL_BYTES)
+        return hashlib.blake2b(os.pread(self._file, size - start, start), digest_size=16).hexdigest()
+
+    def _is_left_behind(self, there: int) -> bool:
+        """Whether what follows the noted end may be lines that a crash has kept from being noted."""
+        if there - self._size > MOST_BEHIND:
+            return False
+        start = self._line_start
+        lines = os.pread(self._file, there - self._size, self._size).split(b"\n")
+        return not start or all(line.startswith(start) or start.startswith(line) for line in lines)
+
+    def _is_in_place(self) -> bool:
+        """Whether the path still names the file that is open."""
+        with suppress(OSError):
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+        return False
 
     def _run(self) -> None:
         try:
@@ -196,7 +245,7 @@ class OutFile(NoFile):
         reach("written")
         if self._synced:
             os.fsync(self._file)
-        self._store.note(number, size)
+        self._store.note(number, size, self._tail(size))
         self._number, self._size = number, size
         reach("noted")
 
@@ -204,10 +253,23 @@ class OutFile(NoFile):
         log.error("%s", fault)
         self.fault = fault
 
-    def _failed(self, error: OSError) -> OutputFailed:
-        reason = error.strerror or str(error)
-        return OutputFailed(str(self._path), reason, f"When that is mended: batchq resume {self._folder.batch_id}")
+    def _failed(self, reason: OSError | str, hint: str = MENDED) -> OutputFailed:
+        if isinstance(reason, OSError):
+            reason = reason.strerror or str(reason)
+        return OutputFailed(str(self._path), reason, hint.format(self._folder.batch_id))
 
     def _close(self) -> None:
         os.close(self._file)
         self._store.close()
+
+
+def is_written(path: Path) -> bool:
+    """Whether a batch writes to the file just now."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # its file system knows no locks
+            return False
+    return False

@@ -11,9 +11,10 @@ what makes the whole input unusable is raised.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import BinaryIO, Final
 
-from batchq.errors import InputError
+from batchq.errors import InputChanged, InputError
 from batchq.inputs.array import JsonArray
 from batchq.inputs.chosen import Chosen
 from batchq.inputs.files import BINARY, FORMATS, describe, detect_format, gather
@@ -53,12 +54,19 @@ def open_reader(
         InputChanged: see `verify`; where files are several, or records are chosen, while it is walked.
         UsageError: there is no such encoding; `--where` cannot be understood, or names no column.
     """
-    digest = digest if verify else ""
     reader: Reader | Chosen
-    if source.is_plain:
-        reader = _open(source, position, digest, stdin)
+    if not source.is_plain:
+        reader = Chosen(source, position, digest if verify else "", lambda part: _open(part, _START, "", stdin))
     else:
-        reader = Chosen(source, position, digest, lambda part: _open(part, _START, "", stdin))
+        try:
+            reader = _open(source, position, digest, stdin)
+        except InputChanged:
+            if verify:
+                raise
+            # Bytes no longer stand where they did: what was read are so many records.
+            reader = _open(source, _START, "", stdin)
+            for _ in islice(reader, position.records):
+                pass
     try:
         if strict_first:
             reader.check_first()

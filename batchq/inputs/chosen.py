@@ -163,7 +163,7 @@ class Chosen:
             self._opened = None
 
     def _is_repeated(self, value: Any) -> bool:
-        if value is ABSENT or value is None:
+        if value is ABSENT or value is None or value == "":
             return False  # nothing is no value that two records could share
         key = hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).digest()
         if key in self._seen:

@@ -92,11 +92,15 @@ def gather(names: Sequence[str], given_format: str | None = None) -> SourceSpec:
     if STDIN in names and len(names) > 1:
         raise InputError(STDIN, "standard input cannot be read beside files", hint="Read one or the other.")
     files = [describe(file, given_format) for name in names for file in _expanded(name)]
-    seen: set[str] = set()
+    seen: dict[tuple[int, int], str] = {}
     for file in files:
-        if file.path in seen:
-            raise InputError(file.name, "is named twice, and its items would run twice", hint="Name it once.")
-        seen.add(file.path)
+        if file.is_stdin:
+            continue
+        found = os.stat(file.path)
+        same = seen.setdefault((found.st_dev, found.st_ino), file.name)
+        if same is not file.name:
+            reason = f"is the same file as {same}, and its items would run twice"
+            raise InputError(file.name, reason, hint="Name it once.")
     first = files[0]
     if len(files) == 1:
         return first

@@ -110,7 +110,11 @@ class Table(LineReader):
             except StopIteration:
                 return
             except csv.Error as error:
-                yield self._bad("", line, self._offset, self._line + 1, None, self._flaw or str(error))
+                flaw = self._flaw or str(error)
+                if flaw == "unexpected end of data":
+                    lines = self._line - line + 1
+                    flaw = f"a quote that begins here is never closed: all the rest, {lines:,} lines, is in its cell"
+                yield self._bad("", line, self._offset, self._line + 1, None, flaw)
                 rows = self._rows()
                 continue
             except _TooLarge:

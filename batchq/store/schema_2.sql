@@ -53,5 +53,6 @@ SELECT worker, count(*), sum(duration_us) FROM outcomes GROUP BY worker;
 CREATE TABLE written (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
     number INTEGER NOT NULL,                       -- outcomes.n of the last one in it
-    bytes  INTEGER NOT NULL                        -- where that one ends
+    bytes  INTEGER NOT NULL,                       -- where that one ends
+    tail   TEXT    NOT NULL                        -- hash of the last bytes before that: it is the same file
 );

@@ -603,8 +603,8 @@ SELECT run, number, started_ms, duration_us, worker, delay_ms, error_type, error
 FROM attempts WHERE seq = ? ORDER BY run, number;
 
 -- read_written
-SELECT number, bytes FROM written;
+SELECT number, bytes, tail FROM written;
 
 -- note_written
-INSERT INTO written (one, number, bytes) VALUES (1, ?, ?)
-ON CONFLICT (one) DO UPDATE SET number = excluded.number, bytes = excluded.bytes;
+INSERT INTO written (one, number, bytes, tail) VALUES (1, ?, ?, ?)
+ON CONFLICT (one) DO UPDATE SET number = excluded.number, bytes = excluded.bytes, tail = excluded.tail;

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from batches import make_batch, make_spec
 
-from batchq.app.outfile import check_new, outfile_of
+from batchq.app.outfile import check_new, outfile_of, write_rest
 from batchq.engine.failures import plain_failure
 from batchq.errors import OutputError, OutputFailed, UsageError
 from batchq.model import Outcome
@@ -64,7 +64,7 @@ def write(
     if outfile.fault is not None:
         raise outfile.fault
     with closing(WrittenStore(database)) as store:
-        assert store.position() == (store.last_commit(), out.stat().st_size), "what is noted is not what is there"
+        assert (store.position() or ())[:2] == (store.last_commit(), out.stat().st_size), "what is noted is not what is there"
     return notes
 
 
@@ -108,23 +108,14 @@ def test_what_a_crash_left_behind_the_noted_end_is_cut_off(database: Path, out: 
     record(database, 1, 2)
     write(database, out)
     with out.open("a") as file:
-        file.write('{"seq": 3, "id": "torn')
+        file.write('{"seq": 3, "run": 1}\n{"seq": 4, "id": "torn')
     record(database, 3)
     assert write(database, out) == []
     assert seqs(out) == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        Path.unlink,
-        lambda out: os.truncate(out, 0),
-        lambda out: os.truncate(out, 70),
-        lambda out: out.write_text("something else of somebody else's, and longer than the file was before" * 9),
-    ],
-    ids=["gone", "emptied", "shortened", "another"],
-)
-def test_file_that_is_no_longer_what_was_written_is_written_anew_with_a_note(
+@pytest.mark.parametrize("harm", [Path.unlink, lambda out: os.truncate(out, 0)], ids=["gone", "emptied"])
+def test_file_that_is_gone_is_written_anew_with_a_note(
     database: Path, out: Path, harm: Callable[[Path], object]
 ) -> None:
     record(database, 1, 2)
@@ -134,6 +125,75 @@ def test_file_that_is_no_longer_what_was_written_is_written_anew_with_a_note(
     notes = write(database, out)
     assert len(notes) == 1 and str(out) in notes[0] and "anew" in notes[0]
     assert seqs(out) == [1, 2, 3]
+
+
+def append(out: Path) -> None:
+    with out.open("a") as file:
+        file.write('{"mine": 1}\n')
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda out: os.truncate(out, 70),
+        lambda out: out.write_text("something else of somebody else's, and longer than the file was before\n" * 9),
+        append,
+    ],
+    ids=["shortened", "another", "added-to"],
+)
+def test_file_that_somebody_else_has_changed_is_left_as_it_is(
+    database: Path, out: Path, harm: Callable[[Path], object]
+) -> None:
+    record(database, 1, 2)
+    write(database, out)
+    harm(out)
+    now = out.read_bytes()
+    record(database, 3)
+    with pytest.raises(OutputFailed, match="no longer what this batch has written") as error:
+        write(database, out)
+    assert "Move it away" in error.value.hint and out.read_bytes() == now
+    out.rename(out.with_name("moved"))
+    assert len(write(database, out)) == 1 and seqs(out) == [1, 2, 3]
+
+
+def test_file_that_another_batch_is_writing_is_refused(database: Path, out: Path) -> None:
+    def begin_another() -> None:
+        with pytest.raises(OutputError, match="another batch is writing it"):
+            check_new(str(out), True, [])
+        with pytest.raises(OutputFailed, match="another batch is writing it"):
+            write(database, out)
+
+    write(database, out, begin_another)
+    assert check_new(str(out), True, []) == str(out)
+
+
+def test_file_that_is_deleted_meanwhile_is_missed_at_the_end(database: Path, out: Path) -> None:
+    record(database, 1)
+    outfile = outfile_of(make_spec(out=str(out)))
+    assert outfile is not None
+    level = threading.Event()
+    outfile.begin(BatchFolder(database.parent), "normal", print, level.set)
+    outfile.look()
+    assert level.wait(10)
+    out.unlink()
+    assert not outfile.is_level(1) and outfile.fault is not None
+    outfile.finish()
+    assert "deleted or replaced" in str(outfile.fault)
+    write(database, out)
+    assert seqs(out) == [1]
+
+
+def test_file_of_a_finished_batch_is_the_users(database: Path, out: Path) -> None:
+    record(database, 1)
+    write(database, out)
+    append(out)
+    now = out.read_bytes()
+    spec = make_spec(out=str(out))
+    write_rest(BatchFolder(database.parent), spec, print)
+    assert out.read_bytes() == now
+    out.unlink()
+    write_rest(BatchFolder(database.parent), spec, print)
+    assert seqs(out) == [1]
 
 
 def test_file_of_an_earlier_batch_is_replaced(database: Path, out: Path) -> None:

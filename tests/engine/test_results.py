@@ -148,7 +148,7 @@ NOT_FINITE = {
     "numpy nan": np.float64("nan"),
     "numpy half": np.float16("inf"),
     "numpy long double": np.longdouble("nan"),
-    "numpy no time": np.datetime64("NaT"),
+    "numpy no time": np.datetime64("NaT", "ns"),
 }
 
 

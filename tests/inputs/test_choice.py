@@ -247,7 +247,7 @@ def test_pattern_is_read_in_the_order_of_names(tmp_path: Path, monkeypatch: pyte
     assert ids(read_all(gather(["[x].jsonl"]))) == ["[x].jsonl"]  # there is a file of that name
     with pytest.raises(InputError, match="matches no file"):
         gather(["nothing*.csv"])
-    with pytest.raises(InputError, match="named twice"):
+    with pytest.raises(InputError, match="same file"):
         gather(["a.jsonl", "*.jsonl"])
     with pytest.raises(InputError, match="beside files"):
         gather(["-", "a.jsonl"])

@@ -28,7 +28,8 @@ def position(bench: Bench) -> tuple[int, int]:
     if not bench.database.exists():
         return 0, 0
     with closing(WrittenStore(bench.database)) as store:
-        return store.position() or (0, 0)
+        found = store.position()
+        return (found.number, found.size) if found else (0, 0)
 
 
 def check_noted(bench: Bench, out: Path) -> int:
