@@ -64,7 +64,9 @@ def write(
     if outfile.fault is not None:
         raise outfile.fault
     with closing(WrittenStore(database)) as store:
-        assert (store.position() or ())[:2] == (store.last_commit(), out.stat().st_size), "what is noted is not what is there"
+        assert (store.position() or ())[:2] == (store.last_commit(), out.stat().st_size), (
+            "what is noted is not what is there"
+        )
     return notes
 
 
