@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from contextlib import suppress
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line; exits with the codes that ``batchq --help`` lists."""
+    _open_streams()
     try:
         from batchq.cli.run import main as run
     except KeyboardInterrupt:
@@ -17,6 +20,17 @@ def main() -> NoReturn:
         os.kill(os.getpid(), signal.SIGINT)
         raise
     run()
+
+
+def _open_streams() -> None:
+    """Give closed standard streams (``>&-``) to the void: else the next file that is opened would take their place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                while os.open(os.devnull, os.O_RDWR) < number:  # takes the lowest number that is free
+                    pass
+                os.set_inheritable(number, True)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def details(
         error=last.error if last else None,
         attempts=last.attempts if last else len(made),
         duration=last.duration_us / 1e6 if last else sum(attempt.duration for attempt in made),
-        ended_at=iso(last.ended_ms / 1000) if last else None,
+        ended_at=iso(last.ended_ms / 1000) if last and last.ended_ms else None,
         history=history,
         interruptions=row.interruptions,
     )

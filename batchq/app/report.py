@@ -64,13 +64,14 @@ class BatchReport(_WithResults):
         speedup: handler time by `total_duration`: how much faster than one item after another.
         failure_groups: kinds of failure, the most frequent first, with ``error_type``, ``error``, ``frame``,
             ``failed`` (items), ``attempts``, ``first`` and ``last`` (ISO 8601, UTC), and ``examples`` (ids).
-        input_cut: the rest of the input is lost: it came from standard input, and was not read to its end.
+        input_cut: the rest of the input is missing: it came from standard input and was not read to its end, or the
+            user has gone on without it.
         skipped_count: items that neither succeeded nor failed, because the caller said ``skipped``.
         spent: by unit, what the function has spent (`Context.spend`).
         left_out: records of the input that became no items, by the option that left them out (``where``).
         handler_changed: when the batch went on with a function that had changed; ISO 8601, UTC.
         generated_at: when all this was counted: ISO 8601, UTC.
-        input_done: the input was read to its end, so that `total_items` is final.
+        input_done: nothing more of the input will be read, so that `total_items` is final.
         latency_histogram: items by handler time, in buckets of ``from_seconds`` to ``to_seconds``.
         attempts_needed: items (``success`` and ``failed``) by the ``attempts`` that they took; empty in memory.
         throughput: ``counts`` of what was recorded in each ``step_seconds``, and the spans in which somebody

@@ -18,7 +18,7 @@ from batchq.app.markup import Html, element, join, style
 from batchq.app.report import BatchReport
 from batchq.app.report_charts import attempts_chart, errors_chart, latency_chart, throughput_chart
 from batchq.app.status import RESUMABLE
-from batchq.app.text import Command, advice, changed_words, items_line, left_out_words, plain_command
+from batchq.app.text import CUT_OFF, Command, advice, changed_words, items_line, left_out_words, plain_command
 from batchq.app.words import count, duration, rate, shorten
 from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, HALTED, INTERRUPTED, PAUSED
 
@@ -123,7 +123,10 @@ def _header(report: BatchReport, command: Command) -> Html:
         words.append(element("p", f"Left out of the input: {left_out_words(report.left_out)}."))
     if report.handler_changed:
         words.append(element("p", f"The function has {changed_words(report.handler_changed)}."))
-    step = advice(report.batch_id, state, report.failure_count, report.processed_items, report.input_cut, command)
+    if report.input_cut and report.input_done:
+        words.append(element("p", f"Input {CUT_OFF}."))
+    cut = report.input_cut and not report.input_done
+    step = advice(report.batch_id, state, report.failure_count, report.processed_items, cut, command)
     if step:
         words.append(element("p", "Next: ", element("code", step)))
     return element(

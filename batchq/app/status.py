@@ -61,6 +61,7 @@ class BatchStatus(NamedTuple):
         exit_code: of the command that ran it until it was halted; None of any other batch.
         skipped: records of the input that became no items, by the option that left them out.
         names: ids of the items that the groups have as examples, by ``seq``.
+        without_rest: the batch goes on without the rest of its input, because the user said so.
     """
 
     batch_id: str
@@ -80,6 +81,7 @@ class BatchStatus(NamedTuple):
     exit_code: int | None = None
     skipped: Mapping[str, int] = MappingProxyType({})
     names: Mapping[int, str | int] = MappingProxyType({})
+    without_rest: bool = False
 
     @property
     def input_cut(self) -> bool:
@@ -96,6 +98,7 @@ class BatchStatus(NamedTuple):
             "holder": self.holder,
             "total_items": tally.items,
             "input_done": self.input_done,
+            "input_cut": self.input_cut or self.without_rest,
             "processed_items": tally.done,
             "success_count": tally.success,
             "failure_count": tally.failed,
@@ -168,6 +171,7 @@ def status_in(folder: BatchFolder, reader: BatchReader) -> BatchStatus:
         exit_code=exit_code,
         skipped=skipped,
         names=names,
+        without_rest=reader.is_input_cut(),
     )
 
 

@@ -109,7 +109,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         config=_config(status.spec),
         state=status.state,
         reason=status.reason,
-        input_cut=status.input_cut,
+        input_cut=status.input_cut or status.without_rest,
         spent=status.spent,
         left_out=status.skipped,
         handler_changed=status.spec.handler_changed,
@@ -169,4 +169,26 @@ def _config(spec: BatchSpec) -> dict[str, Any]:
         "limit": spec.source.limit,
         "func": spec.target,
         "setup": spec.setup,
+        **_chosen(spec),
     }
+
+
+def _chosen(spec: BatchSpec) -> dict[str, Any]:
+    """What was asked for beyond that."""
+    source = spec.source
+    asked = {
+        "encoding": source.encoding if source.encoding != "utf-8" else None,
+        "csv_types": source.csv_types,
+        "id_field": source.id_field,
+        "select": source.select,
+        "where": source.where,
+        "unique": source.unique,
+        "skip": source.skip,
+        "sample": source.sample,
+        "shuffle": source.shuffle,
+        "strict": spec.strict,
+        "redact": spec.redact,
+        "out": spec.out,
+    }
+    chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value}
+    return chosen | ({"seed": source.seed} if source.sample or source.shuffle else {})

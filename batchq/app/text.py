@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batchq.app.groups import group_dict, group_lines
 from batchq.app.status import RESUMABLE, BatchStatus
@@ -14,6 +14,8 @@ from batchq.spec import BatchSpec
 
 if TYPE_CHECKING:
     from batchq.app.report import BatchReport
+
+CUT_OFF: Final = "cut off: the batch went on with what was stored of it (--input-ended)"
 
 Command = Callable[..., str]
 """Makes the command line to recommend from its words, with --home where it is needed."""
@@ -33,6 +35,8 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     """The report for people: what happened, how fast, what failed and why, what to do next."""
     lines = [("items", items_line(report))]
     lines += [("left out", left_out_words(report.left_out))] if report.left_out else []
+    lines += [("input", CUT_OFF)] if report.input_cut and report.input_done else []
+    lines += [("limit", _limit_words(report, command))] if _is_limited(report) else []
     if report.processed_items:
         lines += [("time", _time_line(report)), ("handler", _handler_line(report))]
     lines += [("attempts", _attempts_line(report))] if report.attempts else []
@@ -44,9 +48,19 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     failed = [group for group in report.failure_groups if group["failed"]]
     text += "".join(group_lines(failed))
     next_step = advice(
-        report.batch_id, report.state, report.failure_count, report.processed_items, report.input_cut, command
+        *(report.batch_id, report.state, report.failure_count, report.processed_items),
+        *(report.input_cut and not report.input_done, command),
     )
     return text + (f"\nNext: {next_step}\n" if next_step else "")
+
+
+def _is_limited(report: BatchReport) -> bool:
+    limit = report.config.get("limit")
+    return isinstance(limit, int) and report.input_done and report.total_items >= limit
+
+
+def _limit_words(report: BatchReport, command: Command) -> str:
+    return f"no more were to be read; on with the rest: {command('resume', report.batch_id, '--all')}"
 
 
 def items_line(report: BatchReport) -> str:
@@ -76,7 +90,7 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
         lines.append(("reason", shorten(status.reason, 400)))
     if status.holder:
         lines.append(("run by", status.holder))
-    lines.append(("input", shorten(status.spec.source.name)))
+    lines.append(("input", shorten(status.spec.source.name) + (f"; {CUT_OFF}" if status.without_rest else "")))
     if status.spec.out is not None:
         lines.append(("output", shorten(status.spec.out)))
     lines.append(("limits", limits_words(status.spec)))

@@ -28,8 +28,8 @@ ENDINGS: Final = {
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="text; json: one object; csv: one row per item; html: one page with charts.  [default: by the name of "
-    "--output, else text]",
+    help="text; json: one object; csv: one row per item that has an outcome; html: one page with charts.  "
+    "[default: by the name of --output, else text]",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which is replaced as a whole.")
 @click.option(
@@ -81,6 +81,8 @@ def _form(console: Console, form: str | None, output: str | None) -> str:
     """What was asked for: --json is about what is printed, which with --output is not the report."""
     to_file = output is not None and output != "-"
     if console.as_json and not to_file:
+        if form not in (None, "json"):
+            raise click.UsageError(f"--json and --format {form} exclude each other")
         return "json"
     if form is not None:
         return form

@@ -216,7 +216,9 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
 def _go_on(console: Console, batch_id: str, **options: Any) -> int:
     from batchq.app import verbs
     from batchq.app.progress import open_display
+    from batchq.app.render import report_json
     from batchq.app.status import BatchStatus, status
+    from batchq.app.stored import build_report
     from batchq.app.text import at_a_time, progress_words
     from batchq.engine.hooks import Hooks
     from batchq.model import ENDED
@@ -230,6 +232,8 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
             nothing = "there is nothing left to do" if session.state in ENDED else f"{session.holder} goes on with it"
             tell = complain if is_child() else console.say
             tell(f"{batch_id} is {session.state}; {nothing}")
+            if console.as_json and session.state in ENDED:
+                console.write(report_json(build_report(home.find(batch_id))))
             return 0
         now = status(home, batch_id)
         far = progress_words(now.tally, now.input_done)

@@ -59,8 +59,8 @@ class Fill:
         """The input is stored to its end."""
         self.error: BatchqError | None = None
         """Why it cannot be read or stored any further."""
-        self.unknown_fields: list[str] = []
-        """Fields to hide that no record has had, where all of them were read here."""
+        self.unknown_fields: list[tuple[str, str]] = []
+        """Options that name a field which no record has had, and the field; where all records were read here."""
         self.unreadable: str | None = None
         """The record before which reading has stopped, because the batch is strict, and why."""
         self._thread = threading.Thread(target=self._run, name="batchq-fill", daemon=True)
@@ -120,7 +120,7 @@ class Fill:
                 filler.note_skipped(reader.skipped)
                 self.done = True
                 if not row.position.records:
-                    self.unknown_fields = sorted(hiding.unseen)
+                    self.unknown_fields = [*(("--redact", field) for field in sorted(hiding.unseen)), *reader.unseen]
         finally:
             filler.close()
             reader.close()

@@ -15,7 +15,7 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from batchq.engine.results import to_json
@@ -49,6 +49,7 @@ class Handover:
     """
 
     skipped: Mapping[str, int] = NONE_SKIPPED
+    unseen: Collection[tuple[str, str]] = ()
 
     def __init__(self, ideas: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._async_ideas: AsyncIterator[Any] | None = None

@@ -52,5 +52,5 @@ class Hiding:
         # The item may have been left without that field.
         alone: Any = record.item_id
         for name in reversed(self._id_field.split(".")):
-            alone = {name: alone}
+            alone = [None] * int(name) + [alone] if name.isdecimal() and len(name) < 4 else {name: alone}
         return bool(look_up(self._redaction.hide(alone), self._id_field) != record.item_id)

@@ -184,7 +184,8 @@ class Supervisor:
         self._governor = Governor(self._crew, row, self._hooks.note)
         self._seen = 0.0
         if self._input_ended and not row.input_done:
-            self._store.end_input()
+            log.warning("the input is read no further: --input-ended")
+            self._store.end_input(cut=True)
         else:
             self._start_fill(row, self._reader)
 
@@ -335,9 +336,8 @@ class Supervisor:
         self._fill = None
         if fill.done:
             self._store.end_input()
-            if fill.unknown_fields:
-                unknown = " or ".join(fill.unknown_fields)
-                self._hooks.note(f"no item has the field {unknown}, which was to be redacted")
+            for option, field in fill.unknown_fields:
+                self._hooks.note(f"no record has the field {field} that {option} names")
             repeated = self._store.repeated_ids()
             if repeated:
                 items = "1 item has" if repeated == 1 else f"{repeated} items have"
@@ -347,9 +347,9 @@ class Supervisor:
             self._halted = self._halted or Ending(HALTED, fill.unreadable, patient=True, hint=hint)
         elif isinstance(fill.error, UsageError):
             # Whatever is stored runs; only reading on is refused.
-            self._refused = str(fill.error)
+            self._refused = f"{fill.error}. {fill.error.hint}".strip()
             log.warning("the input cannot be read on: %s", fill.error)
-            self._hooks.note(f"{fill.error}; what is stored runs. {fill.error.hint}")
+            self._hooks.note(f"{fill.error}; what is stored runs")
         elif fill.error is not None:
             raise fill.error
 

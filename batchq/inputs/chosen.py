@@ -52,6 +52,8 @@ class Chosen:
         """Records that were left out so far, by the option that did it."""
         is_table = any(part.format[:3] in ("csv", "tsv", "txt") for part in source.parts)
         self._where = None if source.where is None else Where(source.where, is_table and not source.csv_types)
+        self.unseen = set(self._asked())
+        """Options that name a field which no record has had so far, with that field: mistyped, most likely."""
         self._records = self._read()
 
     def __iter__(self) -> Iterator[Record | None]:
@@ -83,15 +85,21 @@ class Chosen:
     def _check_fields(self, columns: Sequence[str] | None, name: str) -> None:
         if columns is None:
             return
+        for option, field in self._asked():
+            if field not in columns and top(field) not in columns:
+                raise ConfigError(option, field, f"a column of {name} ({', '.join(columns)})")
+
+    def _asked(self) -> list[tuple[str, str]]:
+        """Each option that names a field, and the field."""
         source = self._source
         asked = [("--where", field) for field in sorted(self._where.fields if self._where else ())]
         asked += [
             (option, field) for option, field in (("--id-field", source.id_field), ("--unique", source.unique)) if field
         ]
-        asked += [("--select", field) for field in source.select]
-        for option, field in asked:
-            if field not in columns and top(field) not in columns:
-                raise ConfigError(option, field, f"a column of {name} ({', '.join(columns)})")
+        return asked + [("--select", field) for field in source.select]
+
+    def _see(self, value: Any) -> None:
+        self.unseen -= {(option, field) for option, field in self.unseen if look_up(value, field) is not ABSENT}
 
     def _read(self) -> Generator[Record | None, None, None]:
         # A generator: closing it closes the file that it is in.
@@ -150,6 +158,8 @@ class Chosen:
         if record.error is not None or (where is None and unique is None):
             return ""
         value = json.loads(record.payload)
+        if self.unseen:
+            self._see(value)
         if where is not None and not where(value):
             return "where"
         return "unique" if unique is not None and self._is_repeated(look_up(value, unique)) else ""
@@ -205,6 +215,8 @@ class Chosen:
             return record
         try:
             value = json.loads(record.payload)
+            if self.unseen:
+                self._see(value)
             if source.select:
                 record = record._replace(payload=json_text(choose(value, source.select)))
         except (ValueError, RecursionError) as error:  # 1e999, which Python takes for infinity

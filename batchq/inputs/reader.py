@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -27,6 +27,10 @@ class Records(Protocol):
     def skipped(self) -> Mapping[str, int]:
         """Records that were left out so far, by what left them out."""
 
+    @property
+    def unseen(self) -> Collection[tuple[str, str]]:
+        """Options that name a field which no record has had so far, and the field."""
+
     def __iter__(self) -> Iterator[Record | None]:
         """The records that have not been yielded yet."""
 
@@ -46,6 +50,7 @@ class Reader:
     """
 
     skipped: Mapping[str, int] = NONE_SKIPPED
+    unseen: Collection[tuple[str, str]] = ()
 
     def __init__(self, source: SourceSpec, position: Position) -> None:
         self._source = source

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -30,6 +31,11 @@ Value = Callable[[Any], Any]
 _ORDERS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = MappingProxyType(
     {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 )
+
+
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+_MOST_DIGITS: Final = 300
+"""Python refuses to read very long ones."""
 
 
 class Where:
@@ -185,10 +191,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(text: str) -> Any:
-    try:
-        return float(text) if text.isascii() else text
-    except ValueError:
+    """The number that a cell shows, digit by digit; other cells stay texts."""
+    if _NUMBER.fullmatch(text) is None:
         return text
+    digits = text.strip().lstrip("+-")
+    return int(text) if digits.isdigit() and len(digits) <= _MOST_DIGITS else float(text)
 
 
 def _equal(left: Any, right: Any) -> bool:

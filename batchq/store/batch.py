@@ -164,10 +164,10 @@ class BatchStore(BatchReader):
                 return False
             return self.move_within("complete") is not None
 
-    def end_input(self) -> None:
-        """The input is stored to its end."""
+    def end_input(self, cut: bool = False) -> None:
+        """The input is stored to its end, or `cut` off: the user goes on without its rest."""
         with db.transaction(self._connection):
-            self._connection.execute(SQL["input_ended"])
+            self._connection.execute(SQL["input_ended"], (cut,))
             self.move_within("filled")
 
     def take_over(

@@ -103,6 +103,10 @@ class BatchReader:
             return {}
         return dict(self._connection.execute(SQL["read_spent"]).fetchall())
 
+    def is_input_cut(self) -> bool:
+        """Whether the batch has gone on without the rest of its input, because the user said so."""
+        return not self._is_old() and bool(self._connection.execute(SQL["is_input_cut"]).fetchone()[0])
+
     def skipped(self) -> dict[str, int]:
         """Records that became no items, by the option that left them out."""
         if self._is_old():

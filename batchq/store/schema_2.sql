@@ -24,6 +24,9 @@ CREATE TABLE spent (
 -- What the command exits with that ran a batch until it was halted.
 ALTER TABLE batch ADD COLUMN exit_code INTEGER;
 
+-- The user has said to go on without the rest of the input.
+ALTER TABLE batch ADD COLUMN input_cut INTEGER NOT NULL DEFAULT 0 CHECK (input_cut IN (0, 1));
+
 -- Records of the input that became no items, by the option of `start` that left them out.
 CREATE TABLE skipped (
     reason  TEXT    PRIMARY KEY,

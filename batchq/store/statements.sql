@@ -73,7 +73,11 @@ SET input_offset = ?, input_line = ?, input_records = ?, input_digest = ?, input
 UPDATE tally SET items = coalesce((SELECT max(seq) FROM items), 0);
 
 -- input_ended
-UPDATE batch SET input_done = 1;
+-- Nothing more of it is read; ?1: although there was more.
+UPDATE batch SET input_done = 1, input_cut = max(input_cut, ?1);
+
+-- is_input_cut
+SELECT input_cut FROM batch;
 
 -- insert_chunk
 INSERT INTO ack_queue_chunks (data, timestamp, status, first_seq, last_seq, bytes, lane, redelivered)

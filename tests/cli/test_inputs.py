@@ -134,3 +134,20 @@ def test_expression_that_is_none_starts_nothing(bench: Bench) -> None:
     done = bench.run("start", "input.jsonl", "--func", "handlers:ident", "--where", "id ** 2 > 3")
     assert done.returncode == 2 and done.stderr.startswith("batchq: --where, column 1: 'id ** 2'")
     assert not bench.home.exists() or not any(bench.home.iterdir())
+
+
+def test_input_that_was_given_up_is_told_ever_after(bench: Bench) -> None:
+    whole = gzip.compress(
+        b"".join(b'{"id": %d, "noise": "%s"}\n' % (n, os.urandom(30).hex().encode()) for n in range(9))
+    )
+    (bench.folder / "cut.jsonl.gz").write_bytes(whole[:-100])
+    begun = bench.run("start", "cut.jsonl.gz", "--func", "handlers:ident", "--id", "b1", "-q", "-w", "1")
+    assert begun.returncode == 3 and "--input-ended" in begun.stderr, begun.stderr
+    done = bench.run("resume", "b1", "--input-ended", "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["state"], report["input_cut"]) == (0, "completed", True)
+    assert 0 < report["total_items"] < 9
+    status = status_of(Home(bench.home).find("b1"))
+    assert status.to_dict()["input_cut"] and "cut off" in status_text(status)
+    again = bench.run("resume", "b1", "--json")
+    assert json.loads(again.stdout)["input_cut"] and "cut off" in bench.run("report", "b1").stdout

@@ -296,3 +296,15 @@ def test_unknown_id_is_refused_with_nothing_on_stdout(bench: Bench, command: str
     said = bench.run(command, "nosuch")
     assert (said.returncode, said.stdout) == (2, "")
     assert "nosuch" in said.stderr and "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(bench: Bench, closed: str) -> None:
+    """Else the batch's own file would be opened in their place."""
+    bench.write_input(3)
+    command = (
+        f"{sys.executable} -m batchq start input.jsonl --func {ledger.__file__}:waits --id b1 --home home {closed}"
+    )
+    done = subprocess.run(["bash", "-c", command], cwd=bench.folder, env=bench.environment(), timeout=120)
+    assert done.returncode == 0
+    assert len(bench.outcomes()) == 3 and bench.broken_invariants() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -281,3 +282,51 @@ def test_batch_of_an_earlier_release_is_read_as_it_was() -> None:
     stored = json.dumps({"target": "f:g", "folder": "/", "cwd": "/", "python": "p", "source": source})
     found = BatchSpec.from_json(stored).source
     assert found.is_plain and found.max_item_size is None and found.encoding == "utf-8"
+
+
+# Where it is easy to be wrong
+
+
+def test_nothing_is_no_value_that_two_records_could_share(tmp_path: Path) -> None:
+    path = tmp_path / "mails.csv"
+    path.write_text("id,mail\n1,\n2,a\n3,\n4,a\n5,\n")
+    assert ids(read_all(replace(describe(str(path)), unique="mail"))) == ["1", "2", "3", "5"]
+
+
+def test_field_that_no_record_has_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"id": 1, "lang": "en"}\n{"id": 2}\n')
+    source = replace(describe(str(path)), where="lang == 'en' or lnag", unique="id", select=("id", "nme"))
+    with closing(open_reader(source)) as reader:
+        assert len(list(reader)) == 1
+    assert sorted(reader.unseen) == [("--select", "nme"), ("--where", "lnag")]
+
+
+@pytest.mark.parametrize("expression, found", [("n == 9007199254740993", 1), ("n > 1e15", 2), ("n == 'inf'", 1)])
+def test_cells_are_compared_digit_by_digit(tmp_path: Path, expression: str, found: int) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("n\n9007199254740993\n9007199254740992\ninf\n1_0\n")
+    assert len(read_all(replace(describe(str(path)), where=expression))) == found
+
+
+def test_same_file_by_another_name_is_refused(tmp_path: Path) -> None:
+    numbered(tmp_path, 3)
+    (tmp_path / "link.jsonl").symlink_to("n.jsonl")
+    with pytest.raises(InputError, match=r"link\.jsonl: is the same file as"):
+        gather([str(tmp_path / "n.jsonl"), str(tmp_path / "link.jsonl")])
+
+
+@pytest.mark.parametrize("first", ["0,", "0,vv", "10000,v"])
+def test_changed_input_is_read_on_by_records_and_not_by_bytes(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "a.csv"
+    lines = [f"{n},v" for n in range(20)]
+    path.write_text("id,k\n" + "\n".join(lines) + "\n")
+    begun = read_all(replace(describe(str(path)), limit=10))
+    path.write_text("id,k\n" + "\n".join([first, *lines[1:]]) + "\n")
+    last = begun[-1]
+    position = Position(last.position, last.next_line, 10)
+    with pytest.raises(InputChanged):
+        open_reader(describe(str(path)), position, begun.digests[-1])
+    with closing(open_reader(describe(str(path)), position, begun.digests[-1], verify=False)) as reader:
+        rest = list(reader)
+    assert [record and record.item_id for record in rest] == [str(n) for n in range(10, 20)]

@@ -72,7 +72,7 @@ def test_redacted_values_are_in_the_payloads_and_nowhere_else(
 ) -> None:
     bench = write_items(tmp_path, "fails", "halts")
     shown = start(bench, "speaks", "--redact", "key,user.mail", "--redact", "nosuch")
-    assert "no item has the field nosuch" in shown
+    assert "no record has the field nosuch that --redact names" in shown
     log = (bench.home / "b1" / "batch.log").read_text()
     for said in (
         "asking with [redacted]",
