@@ -46,6 +46,7 @@ class Chosen:
         self._expected = digest
         self._open_file = open_file
         self._opened: Reader | None = None
+        self._reading = source.name
         self._hash = hashlib.blake2b(digest_size=16)
         self._seen: set[bytes] = set()
         self.skipped: dict[str, int] = {}
@@ -168,6 +169,7 @@ class Chosen:
         for part in self._source.parts:
             reader = self._opened or self._open_file(part)
             self._opened = reader
+            self._reading = part.name
             yield from reader
             reader.close()
             self._opened = None
@@ -227,4 +229,6 @@ class Chosen:
         return record._replace(item_id=item_id_in(None if found is ABSENT else found))
 
     def _refused(self, record: Record, reason: str) -> Record:
-        return record._replace(error=str(InputError(self._source.name, reason, record.line)))
+        drawn = self._source.sample is not None or self._source.shuffle
+        name = self._source.name if drawn else self._reading
+        return record._replace(error=str(InputError(name, reason, record.line)))

@@ -330,3 +330,10 @@ def test_changed_input_is_read_on_by_records_and_not_by_bytes(tmp_path: Path, fi
     with closing(open_reader(describe(str(path)), position, begun.digests[-1], verify=False)) as reader:
         rest = list(reader)
     assert [record and record.item_id for record in rest] == [str(n) for n in range(10, 20)]
+
+
+def test_record_that_cannot_be_cut_to_its_fields_names_its_file(tmp_path: Path) -> None:
+    numbered(tmp_path, 2, "a.jsonl")
+    (tmp_path / "b.jsonl").write_text('{"id": 3}\n{"id": 1e999}\n')
+    records = read_all(replace(gather([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]), select=("id",)))
+    assert str(records[-1].error).startswith(f"{tmp_path / 'b.jsonl'}, line 2:")
