@@ -99,6 +99,7 @@ def test_full_disk_of_the_file_stops_the_batch_in_words_and_loses_nothing(tmp_pa
         before = check_noted(bench, out)
         assert before < len(bench.outcomes()) < bench.items
 
+        disk.use_up()
         said = bench.run("results", "b1", "-o", str(disk.home / "whole.csv"))
         assert said.returncode == 74 and "whole.csv: No space left" in said.stderr, said.stderr
         assert (disk.home / "whole.csv").read_text() == "old\n" and not list(disk.home.glob(".*"))
