@@ -9,7 +9,6 @@ What the child has to say before that goes to the terminal, what comes afterward
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import Final
 
@@ -43,6 +42,8 @@ def begin_detached(console: Console, reads_stdin: bool = False) -> int:
         console: with the arguments of this command.
         reads_stdin: the child reads standard input to its end.
     """
+    import subprocess
+
     reading, writing = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-m", "batchq", *console.arguments],

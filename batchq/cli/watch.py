@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +31,9 @@ class Screen:
 
     def draw(self, text: str) -> None:
         """Show `text` in the place of the one before."""
-        lines = text.rstrip("\n").split("\n")[: max(1, shutil.get_terminal_size().lines - 1)]
+        from shutil import get_terminal_size
+
+        lines = text.rstrip("\n").split("\n")[: max(1, get_terminal_size().lines - 1)]
         back = f"\033[{self._drawn}A" if self._drawn else ""
         drawn = "".join(f"{line}\033[K\n" for line in lines)
         self._drawn = len(lines)
