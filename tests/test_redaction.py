@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchq.engine.hiding import Hiding
+from batchq.engine.lines import LineCleaner
 from batchq.errors import ConfigError
-from batchq.model import Record
+from batchq.model import Item, Record
 from batchq.redaction import REDACTED, Redaction, fields_of
 
 
@@ -111,3 +112,14 @@ def test_item_is_not_called_by_a_hidden_field_that_it_was_left_without(hidden: s
 def test_field_without_a_name_is_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="--redact"):
         fields_of(texts)
+
+
+def test_log_line_of_what_outlives_its_item_is_cleaned_too() -> None:
+    items = [Item(n, f"a{n}", json.dumps({"mail": f"ann{n}@example.org"}), 1, 0) for n in range(3)]
+    here: list[Item] = []
+    cleaner = LineCleaner(Redaction(["mail"]), lambda: here)
+    for item in items:
+        here[:] = [item]
+        cleaner.ended(item)
+    here.clear()
+    assert cleaner("a mail to ann0@example.org and ann2@example.org") == f"a mail to {REDACTED} and {REDACTED}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from batchq.model import Item
 from batchq.redaction import Redaction, Values, without
+
+ENDED: Final = 100
+"""Items whose values are remembered beyond their end, for tasks and threads that a handler has left running."""
 
 
 class LineCleaner:
     """Called with a text, it answers with the text without the values that the items at hand have in certain fields.
 
-    Of all items at hand, because what a handler has left running speaks on behalf of none.  Each payload is taken apart
-    once, and only when something is logged while it is at hand.  Safe to call from any thread.
+    Of all items at hand, and of those that ended last, because what a handler has left running speaks on behalf of
+    none.  Each payload is taken apart once.  Safe to call from any thread.
 
     Args:
         redaction: the fields.
@@ -28,6 +33,11 @@ class LineCleaner:
         self._redaction = redaction
         self._at_hand = at_hand
         self._known: dict[tuple[int, int], Values] = {}
+        self._ended: deque[Values] = deque(maxlen=ENDED)
+
+    def ended(self, item: Item) -> None:
+        """An item is no longer at hand."""
+        self._ended.append(self._known.get((item.seq, item.run)) or self._redaction.values(item.payload))
 
     def __call__(self, text: str) -> str:
         known = self._known
@@ -36,4 +46,4 @@ class LineCleaner:
             key = (item.seq, item.run)
             now[key] = known.get(key) or self._redaction.values(item.payload)
         self._known = now
-        return without(text, now.values())
+        return without(text, [*now.values(), *self._ended])

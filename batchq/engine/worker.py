@@ -128,6 +128,7 @@ class Worker:
         self._limits: Limits | None = None
         self._has_worked = False
         self._last: FailedAttempt | None = None
+        self._cleaner: LineCleaner | None = None
         self._lifetime = Lifetime(spec.spec.max_worker_memory)
         self._recorder = Recorder(
             RecorderSettings(
@@ -176,7 +177,8 @@ class Worker:
             self._runner.calls_left = spec.max_tasks_per_worker or math.inf
             name_items(self._runner.item_here)
             if job.redaction:
-                clean_lines(LineCleaner(job.redaction, lambda: self._runner.at_hand))
+                self._cleaner = LineCleaner(job.redaction, lambda: self._runner.at_hand)
+                clean_lines(self._cleaner)
             gc.freeze()
             gc.set_threshold(COLLECT_AFTER)
             self._recorder.start()
@@ -220,6 +222,8 @@ class Worker:
         self._has_worked = True
         if outcome.failure is not None:
             self._place.count_failure()
+        if self._cleaner is not None:
+            self._cleaner.ended(item)
         left = self._open[item.message_id]
         left.discard(item.seq)
         if not left:
