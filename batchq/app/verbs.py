@@ -243,7 +243,7 @@ def _has_rest(now: BatchStatus) -> bool:
     if now.spec.source.limit is None or now.state in ENDED - {COMPLETED}:
         return False
     if now.spec.source.is_once:
-        raise UsageError("its input cannot be read on", f"{_input_lost(now.spec)}.")
+        raise UsageError("its input cannot be read on: nobody can read it a second time, as it was no file")
     return True
 
 

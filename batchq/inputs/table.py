@@ -17,6 +17,8 @@ from batchq.model import Record
 
 SNIFFED: Final = ",;\t|"
 """What may separate the cells of a CSV file: what stands most often in its header; of equals the first."""
+_NAMED: Final = re.compile(rb"sep=(.)\r?")
+"""A first line by which spreadsheets are told what separates cells."""
 _QUOTED: Final = re.compile(rb'"[^"]*"?')
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 LONGEST_NUMBER: Final = 18
@@ -33,12 +35,18 @@ class Table(LineReader):
         self._flaw: str | None = None
         self._row_bytes = 0
         self._delimiter = "\t"
-        first = next((line for line in self._lines if line.strip(b"\r")), None)
-        if first is None:
-            raise InputError(self._name, "is empty: a CSV file begins with a header")
+        first = self._first_line()
+        named = _NAMED.fullmatch(first)
+        if named is not None:
+            first = self._first_line()
         line = self._line
-        if not self._source.format.startswith("tsv"):
-            plain = _QUOTED.sub(b"", first)
+        plain = _QUOTED.sub(b"", first)
+        if b"\r" in plain.rstrip(b"\r"):
+            reason = "its lines end with a lone CR, as on Macs of long ago"
+            raise InputError(self._name, reason, line, hint="Convert it: tr '\\r' '\\n' < old.csv > new.csv")
+        if named is not None:
+            self._delimiter = named[1].decode("latin-1")
+        elif not self._source.format.startswith("tsv"):
             self._delimiter = max(SNIFFED, key=lambda sign: plain.count(sign.encode()))
         self._lines = chain([first], self._lines)
         try:
@@ -51,6 +59,13 @@ class Table(LineReader):
             raise InputError(self._name, f"its header cannot be read: {self._flaw}", line)
         self._check_header(header, line)
         self._header = header
+
+    def _first_line(self) -> bytes:
+        """The next line that is not empty."""
+        line = next((line for line in self._lines if line.strip(b"\r")), None)
+        if line is None:
+            raise InputError(self._name, "is empty: a CSV file begins with a header")
+        return line
 
     @property
     def columns(self) -> Sequence[str]:
@@ -114,6 +129,8 @@ class Table(LineReader):
                 if flaw == "unexpected end of data":
                     lines = self._line - line + 1
                     flaw = f"a quote that begins here is never closed: all the rest, {lines:,} lines, is in its cell"
+                elif flaw.startswith("new-line character"):  # Python's advice is for who has opened the file
+                    flaw = "a lone CR stands outside of quotes"
                 yield self._bad("", line, self._offset, self._line + 1, None, flaw)
                 rows = self._rows()
                 continue

@@ -200,7 +200,7 @@ def test_quoted_empty_cell_is_a_record_of_a_single_column(tmp_path: Path) -> Non
         (b'2,"a\x00\nb,c"', "NUL byte"),
         (b'2,"caf\xe9\nb,c"', "byte 0xe9"),
         (b'2,"b"c', "expected after"),
-        (b"2,a\rb", "new-line character"),
+        (b"2,a\rb", "a lone CR"),
     ],
 )
 def test_row_that_cannot_be_read_is_lost_as_a_whole_and_alone(tmp_path: Path, row: bytes, reason: str) -> None:
@@ -588,3 +588,23 @@ def test_input_of_many_blocks_is_read_on_anywhere(tmp_path: Path) -> None:
             assert ids(rest) == list(range(number + 1, 5000))
             assert not rest or rest[0].line == number + 2
     reader.close()
+
+
+def test_first_line_may_name_what_separates_cells(tmp_path: Path) -> None:
+    path = write(tmp_path, "excel.csv", b"sep=;\r\nid;note\r\n1;a,b,c\r\n2;d\r\n")
+    assert items(read(path)) == [{"id": "1", "note": "a,b,c"}, {"id": "2", "note": "d"}]
+    assert items(read(write(tmp_path, "odd.csv", b"sep=^\nid^note\n1^x\n"))) == [{"id": "1", "note": "x"}]
+    with pytest.raises(InputError, match="begins with a header"):
+        read(write(tmp_path, "none.csv", b"sep=;\n"))
+
+
+def test_lines_of_old_macs_are_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="lone CR") as error:
+        read(write(tmp_path, "mac.csv", b"id,note\r1,a\r2,b\r"))
+    assert "tr " in error.value.hint
+
+
+def test_quote_that_is_never_closed_says_how_much_it_has_swallowed(tmp_path: Path) -> None:
+    records = read(write(tmp_path, "open.csv", b'id,note\n1,a\n2,"oops\n3,c\n4,d\n'))
+    assert len(records) == 2 and "line 3: a quote that begins here is never closed" in str(records[1].error)
+    assert "3 lines" in str(records[1].error)
