@@ -29,6 +29,7 @@ CRASHING: Final = ("exits", "kills", "segfaults")
 """Items of these kinds end their process each time that they run."""
 HANGING: Final = ("hangs", "blocks")
 FAILING: Final = ("fails", "permanent")
+OUT: Final = "out.jsonl"
 HANG_TIMEOUT: Final = 1.0
 """Seconds; a hundred times as long as a harmless item takes."""
 
@@ -83,7 +84,13 @@ class Plan:
             "--max-uncommitted": self.cap, "--retry-attempts": self.retry_attempts, "--retry-delay": 0.03,
             "--retry-max-delay": 0.1, "--timeout": self.timeout, "--durability": self.durability, "--grace": 0.5,
         }  # fmt: skip
-        return ["--no-breaker", *(str(word) for pair in values.items() for word in pair)]
+        out = ["--out", OUT, "--overwrite"] if self.writes else []
+        return ["--no-breaker", *out, *(str(word) for pair in values.items() for word in pair)]
+
+    @property
+    def writes(self) -> bool:
+        """Whether its results go to a file while it runs: those of every other schedule do."""
+        return self.seed % 2 == 0
 
     def describe(self) -> str:
         """In a line."""

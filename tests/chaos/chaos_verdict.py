@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from chaos_handler import error_of, value_of
-from chaos_plan import CRASHING, HANGING, Plan
+from chaos_plan import CRASHING, HANGING, OUT, Plan
 from chaos_run import Run
 from chaos_witness import attempts
 
@@ -81,6 +81,7 @@ def judge(run: Run) -> Verdict:
     plan = run.plan
     with closing(open_reader(run.database)) as connection:
         rows = [Row(*row) for row in connection.execute(ROWS)]
+        outcomes = set(connection.execute("SELECT seq, run FROM outcomes"))
     by_n: dict[int, list[Row]] = {}
     for row in rows:
         by_n.setdefault(json.loads(row.payload)["n"], []).append(row)
@@ -94,9 +95,23 @@ def judge(run: Run) -> Verdict:
             verdict.lost += not cancelled
         else:
             _look_at_outcome(verdict, plan, plan.items[n - 1], found[0], run.crashes)
+    if plan.writes:
+        _look_at_file(verdict, run, outcomes)
     _look_at_ledger(verdict, run, {n: found[0] for n, found in by_n.items()})
     _ask(verdict, run, rows)
     return verdict
+
+
+def _look_at_file(verdict: Verdict, run: Run, outcomes: set[tuple[int, int]]) -> None:
+    """The file of ``--out`` has each outcome once; of a batch cancelled while nobody ran it, perhaps not all."""
+    path = run.folder / OUT
+    *lines, rest = path.read_text().split("\n") if path.exists() else [""]
+    there = Counter((line["seq"], line["run"]) for line in map(json.loads, lines))
+    cancelled = run.state() == "cancelled"
+    if max(there.values(), default=1) > 1 or not there.keys() <= outcomes or (rest and not cancelled):
+        verdict.wrong.append(f"{OUT} has a line twice, one that is nobody's, or a torn one")
+    if not cancelled and there.keys() != outcomes:
+        verdict.wrong.append(f"{OUT} has {len(there)} of {len(outcomes)} outcomes")
 
 
 def _stored(verdict: Verdict, run: Run, by_n: dict[int, list[Row]]) -> int:
