@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from batchq.spec import BatchSpec
@@ -101,6 +102,10 @@ class Record(NamedTuple):
     position: int
     next_line: int
     error: str | None = None
+
+
+NONE_SKIPPED: Final[Mapping[str, int]] = MappingProxyType({})
+"""No record of an input was left out, by whatever option."""
 
 
 class Position(NamedTuple):

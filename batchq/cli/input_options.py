@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 
-from batchq.cli.limit_options import option
-
-F = TypeVar("F", bound=Callable[..., Any])
+from batchq.cli.options import F, option, with_options
 
 
 def start_inputs(command: F) -> F:
     """How the input of a new batch is read."""
-    for decorate in reversed(
+    return with_options(
+        command,
         [
             option(
                 "--input-format",
@@ -82,7 +78,5 @@ def start_inputs(command: F) -> F:
                 help="Run the records in a random order; all of them are read into memory before the first one runs.",
             ),
             click.option("--seed", type=int, metavar="N", help="The same N gives the same --sample and --shuffle."),
-        ]
-    ):
-        command = decorate(command)
-    return command
+        ],
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from batchq.cli.options import F, option, with_options
 
 RATE_HELP: Final = (
     "Begin so many attempts in so long, evenly, over all workers: 10/s, 600/m, 5000/h. In a unit of your own what "
@@ -24,15 +23,10 @@ ADAPTIVE_HELP: Final = (
 )
 
 
-def option(name: str, *short: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option of `start` that the environment may set too: --chunk-size by BATCHQ_CHUNK_SIZE."""
-    variable = "BATCHQ_" + name.lstrip("-").replace("-", "_").upper()
-    return click.option(name, *short, envvar=variable, show_envvar=True, **settings)
-
-
 def start_limits(command: F) -> F:
     """The limits that `start` gives a batch beyond concurrency, timeout and retries."""
-    for decorate in reversed(
+    return with_options(
+        command,
         [
             click.option("--rate", multiple=True, metavar="RATE", help=RATE_HELP),
             click.option("--budget", multiple=True, metavar="UNIT=N", help=BUDGET_HELP),
@@ -57,16 +51,15 @@ def start_limits(command: F) -> F:
                 metavar="SIZE",
                 help="Replace a worker process that has more than that in memory: 2G.",
             ),
-        ]
-    ):
-        command = decorate(command)
-    return command
+        ],
+    )
 
 
 def changed_limits(command: F) -> F:
     """The limits that `set` changes; what is not named stays."""
     taken = ' "none" takes it away.'
-    for decorate in reversed(
+    return with_options(
+        command,
         [
             click.option("--concurrency", "-c", type=int, metavar="N", help="Items in flight in the whole batch."),
             click.option("--workers", "-w", type=int, metavar="N", help="Processes, at most."),
@@ -78,7 +71,5 @@ def changed_limits(command: F) -> F:
             click.option("--halt", metavar="LIMIT", help=HALT_HELP + taken),
             click.option("--deadline", metavar="TIME", help=DEADLINE_HELP + taken),
             click.option("--memfree", metavar="SIZE", help=MEMFREE_HELP + taken),
-        ]
-    ):
-        command = decorate(command)
-    return command
+        ],
+    )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 
-from batchq.cli.limit_options import option
+from batchq.cli.options import F, option, with_options
 from batchq.config import NANS
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def start_results(command: F) -> F:
     """What becomes of results."""
-    for decorate in reversed(
+    return with_options(
+        command,
         [
             option(
                 "--fail-empty",
@@ -45,7 +41,5 @@ def start_results(command: F) -> F:
                 help="Write each outcome to FILE (.jsonl, .csv or .tsv) as it is recorded; `resume` goes on with it.",
             ),
             click.option("--overwrite", is_flag=True, help="Replace what --out names, if it exists."),
-        ]
-    ):
-        command = decorate(command)
-    return command
+        ],
+    )

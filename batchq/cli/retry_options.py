@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 
-from batchq.cli.limit_options import option
-
-F = TypeVar("F", bound=Callable[..., Any])
+from batchq.cli.options import F, option, with_options
 
 
 def start_retries(command: F) -> F:
     """Which attempts follow a failed one."""
-    for decorate in reversed(
+    return with_options(
+        command,
         [
             option(
                 "--retry-attempts",
@@ -77,7 +73,5 @@ def start_retries(command: F) -> F:
                 metavar="ERROR",
                 help="Name of one that is, although it would not be: TypeError, say. May be repeated.",
             ),
-        ]
-    ):
-        command = decorate(command)
-    return command
+        ],
+    )

@@ -18,8 +18,9 @@ from batchq.cli.doctor import doctor, warn_of_descriptors
 from batchq.cli.group import Verbs
 from batchq.cli.input_options import start_inputs
 from batchq.cli.item import show
-from batchq.cli.limit_options import option, start_limits
+from batchq.cli.limit_options import start_limits
 from batchq.cli.limits import set_
+from batchq.cli.options import option
 from batchq.cli.report import report
 from batchq.cli.result_options import start_results
 from batchq.cli.results import results

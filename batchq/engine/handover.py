@@ -20,9 +20,8 @@ from typing import Any, Final
 
 from batchq.engine.results import to_json
 from batchq.errors import InputChanged, InputError, UnserializableResult
-from batchq.inputs.reader import NONE_SKIPPED
 from batchq.inputs.values import item_id_of
-from batchq.model import Record
+from batchq.model import NONE_SKIPPED, Record
 from batchq.spec import PROGRAM, SourceSpec
 
 AHEAD: Final = 4000

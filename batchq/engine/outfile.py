@@ -184,8 +184,10 @@ class OutFile(NoFile):
         if there - self._size > MOST_BEHIND:
             return False
         start = self._line_start
+        if not start:
+            return True
         lines = os.pread(self._file, there - self._size, self._size).split(b"\n")
-        return not start or all(line.startswith(start) or start.startswith(line) for line in lines)
+        return all(line.startswith(start) or start.startswith(line) for line in lines)
 
     def _is_in_place(self) -> bool:
         """Whether the path still names the file that is open."""

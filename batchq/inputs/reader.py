@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from batchq.errors import InputChanged, InputError
 from batchq.inputs.encoding import not_text
 from batchq.inputs.streams import ByteStream
-from batchq.model import Position, Record
+from batchq.model import NONE_SKIPPED, Position, Record
 from batchq.spec import SourceSpec
 
 BLOCK: Final = 256 * 1024
 EXCERPT: Final = 1000
 """Characters that are kept of a record that cannot be read."""
-NONE_SKIPPED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Records(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from batchq.model import ENDED, FailedAttempt, Failure, Outcome, Record, move
+from batchq.model import ENDED, NONE_SKIPPED, FailedAttempt, Failure, Outcome, Record, move
 from batchq.probe import reach
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
@@ -22,7 +22,7 @@ from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader
 from batchq.store.reserve import drop_reserve, free_bytes, storage_error, telling
 from batchq.store.rows import Progress
-from batchq.store.skipped import NONE_SKIPPED, note_skipped
+from batchq.store.skipped import note_skipped
 
 __all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
 
 from batchq.model import COMPLETED
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.connection import SQL
 from batchq.store.reserve import telling
-
-NONE_SKIPPED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def note_skipped(connection: db.Connection, skipped: Mapping[str, int]) -> None:
