@@ -97,12 +97,13 @@ def _wanted(stakes: Sequence[Stake], concurrency: int) -> list[int]:
         keep = max(0, min(stake.allowed - stake.target, spare)) if is_there else 0
         spare -= keep
         wanted.append(stake.target + keep)
-    # What somebody has in flight beyond its share, the others do without until it ends.
-    over = sum(max(want, stake.busy) for want, stake in zip(wanted, stakes, strict=True)) - concurrency
-    for number, stake in enumerate(stakes):
-        less = max(0, min(over, wanted[number] - stake.busy))
-        over -= less
-        wanted[number] -= less
+    # What somebody has in flight beyond its share, the others do without until it ends: first those that have slots
+    # free, then those that would else begin another item for each one that they end.
+    busy = [stake.busy for stake in stakes]
+    for least in (busy, [0] * len(stakes)):
+        for number in range(len(stakes)):
+            in_use = sum(map(max, wanted, busy)) - max(0, busy[number] - wanted[number])
+            wanted[number] -= max(0, min(in_use - concurrency, wanted[number] - least[number]))
     return wanted
 
 

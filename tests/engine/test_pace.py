@@ -128,6 +128,19 @@ class Seat:
         self.slots = slots
 
 
+def test_worker_begins_nothing_for_what_it_ends_while_another_has_more_in_flight_than_all_may() -> None:
+    stays, leaves = Seat(1), Seat(0)
+    stakes = [
+        Stake(stays, target=1, allowed=1, obeyed=1, busy=1, entered=True),
+        Stake(leaves, target=0, allowed=0, obeyed=0, busy=5, entered=True),
+    ]
+    assert not settle(stakes, 1)
+    assert (stays.slots, leaves.slots) == (0, 0)
+    stakes[0].obeyed = stakes[0].busy = stakes[1].busy = 0
+    assert settle(stakes, 1)
+    assert stays.slots == 1
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.integers(1, 8)), min_size=2, max_size=6),
