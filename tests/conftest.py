@@ -12,8 +12,11 @@ SUPPORT = str(Path(__file__).parent / "support")
 sys.path.insert(0, SUPPORT)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SUPPORT, os.environ.get("PYTHONPATH")]))
 
-# A suite that is started in the background inherits that Ctrl-C is ignored, and would hand that on.
+# A suite that is started in the background inherits that Ctrl-C is ignored, and one under nohup that the terminal's
+# end is; both would hand that on, which they do not with what they have caught.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 FOLDER = tempfile.mkdtemp(prefix="batchq-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -20,7 +20,7 @@ FAST = RetryConfig(max_attempts=3, initial_delay=0.01)
 
 
 def run(*arguments: Any, **options: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(run_items(*arguments, **options), 30))
+    return asyncio.run(asyncio.wait_for(run_items(*arguments, **options), 60))
 
 
 def test_never_more_in_flight_than_slots_and_all_slots_used() -> None:
@@ -51,7 +51,7 @@ def test_no_task_is_made_per_item() -> None:
 
 
 def test_sync_handlers_run_side_by_side_in_threads() -> None:
-    barrier = threading.Barrier(40, timeout=10)
+    barrier = threading.Barrier(40, timeout=30)
 
     def handler(item: Any) -> str:
         barrier.wait()
@@ -74,9 +74,9 @@ def test_attempt_over_its_limit_fails_with_the_limit_named() -> None:
     async def handler(item: Any) -> None:
         await asyncio.sleep(30 if item == 1 else 0)
 
-    sink = run(handler, [0, 1, 2], timeout=0.2)
+    sink = run(handler, [0, 1, 2], timeout=0.5)
     failed = sink.outcomes[2].failure
-    assert failed is not None and (failed.error_type, failed.error) == ("ItemTimeout", "Timeout after 0.2s")
+    assert failed is not None and (failed.error_type, failed.error) == ("ItemTimeout", "Timeout after 0.5s")
     assert sink.outcomes[1].failure is None and sink.outcomes[3].failure is None
 
 
@@ -85,7 +85,7 @@ def test_timeout_counts_each_attempt_anew_and_is_retried() -> None:
         await asyncio.sleep(30 if ctx.attempt < 3 else 0)
         return ctx.attempt
 
-    sink = run(handler, [0], timeout=0.1, retry=FAST)
+    sink = run(handler, [0], timeout=0.5, retry=FAST)
     assert sink.outcomes[1].result == "3"
     assert [attempt.number for attempt in sink.attempts] == [1, 2]
 
@@ -94,11 +94,11 @@ def test_neighbours_of_a_handler_that_blocks_the_loop_are_not_timed_out() -> Non
     async def handler(item: Any) -> int:
         if item == 0:
             await asyncio.sleep(0.05)
-            time.sleep(0.8)  # the fault under test: it blocks the loop
+            time.sleep(1.5)  # the fault under test: it blocks the loop
         await asyncio.sleep(0.1)
         return int(item)
 
-    sink = run(handler, range(8), slots=8, timeout=0.5)
+    sink = run(handler, range(8), slots=8, timeout=1)
     assert [seq for seq, outcome in sink.outcomes.items() if outcome.failure and seq != 1] == []
 
 
@@ -124,7 +124,7 @@ def test_structured_timeouts_of_a_handler_still_work_after_a_timeout_of_ours() -
             return "its own"
         return "none"
 
-    sink = run(handler, [0, 1], slots=1, timeout=0.3)
+    sink = run(handler, [0, 1], slots=1, timeout=1)
     assert sink.outcomes[2].result == '"its own"'
 
 
@@ -151,7 +151,7 @@ def test_item_that_waits_for_its_next_attempt_holds_no_slot() -> None:
         if item == 0 and ctx.attempt == 1:
             raise ConnectionError("reset")
 
-    run(handler, range(5), slots=1, retry=RetryConfig(max_attempts=2, initial_delay=0.1))
+    run(handler, range(5), slots=1, retry=RetryConfig(max_attempts=2, initial_delay=0.5))
     assert order == [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (0, 2)]
 
 
@@ -323,18 +323,26 @@ def test_context_says_which_attempt_of_which_item_this_is() -> None:
 
 
 def test_handlers_that_never_wait_let_the_others_have_their_turn() -> None:
+    ended = ended_before = 0
+
     async def handler(item: Any) -> None:
+        nonlocal ended, ended_before
         if item == 0:
             await asyncio.sleep(0.001)
+            ended_before = ended
+        ended += 1
 
-    sink = run(handler, range(20_000), slots=2)
-    assert sink.outcomes[1].duration_us < 2_000_000
+    run(handler, range(20_000), slots=2)
+    assert ended == 20_000 > 2 * ended_before
 
 
 def test_duration_is_the_handlers_own_time() -> None:
     async def handler(item: Any) -> None:
         await asyncio.sleep(0.05)
 
+    began = time.monotonic()
     sink = run(handler, range(8), slots=1)
+    took_us = (time.monotonic() - began) * 1e6
     durations = [outcome.duration_us for outcome in sink.outcomes.values()]
-    assert all(45_000 <= duration <= 1_000_000 for duration in durations)
+    assert all(duration >= 45_000 for duration in durations)
+    assert sum(durations) <= took_us, "the time in which it waited for its slot is none of an item's"

@@ -61,7 +61,7 @@ def alarm() -> Iterator[None]:
         raise AssertionError("it hangs")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 3)
+    signal.setitimer(signal.ITIMER_REAL, 30)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
@@ -121,7 +121,7 @@ def test_idea_that_always_fails_was_tried_three_times(mode: ProcessingMode, erro
 
 def test_parallel_is_faster_than_sequential() -> None:
     async def function(idea: Idea) -> None:
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
 
     async def measured(mode: ProcessingMode) -> float:
         began = time.monotonic()
@@ -131,7 +131,7 @@ def test_parallel_is_faster_than_sequential() -> None:
         return took
 
     one_by_one = run(measured(ProcessingMode.SEQUENTIAL))
-    assert one_by_one >= 20 * 0.03
+    assert one_by_one >= 20 * 0.1
     assert run(measured(ProcessingMode.PARALLEL)) * 2 < one_by_one
 
 
@@ -145,7 +145,7 @@ def test_report_tells_id_times_durations_and_configuration(mode: ProcessingMode)
     assert before - timedelta(seconds=5) < started < completed
     assert report.started_at.endswith("+00:00") and report.completed_at.endswith("+00:00")
     assert report.total_duration > 0
-    assert 0.004 < report.avg_processing_time < 0.5
+    assert 0.004 < report.avg_processing_time < 5
     assert report.config["mode"] == mode.value
     assert (report.config["max_concurrent"], report.config["retry_attempts"]) == (2, 4)
 
@@ -157,7 +157,7 @@ def test_result_of_an_item_has_the_keys_of_its_status() -> None:
     assert good.keys() >= common | {"result"} and "error" not in good
     assert bad.keys() >= common | {"error"} and "result" not in bad
     assert (good["status"], good["attempts"], bad["status"], bad["attempts"]) == ("success", 1, "failed", 3)
-    assert 0.004 < good["duration"] < 1
+    assert 0.004 < good["duration"] < 10
 
 
 def test_own_batch_id_is_kept_and_one_is_made_where_there_is_none() -> None:

@@ -158,7 +158,7 @@ def test_second_batch_of_a_processor_counts_from_nothing() -> None:
 
 
 def test_two_batches_at_once_on_one_processor_do_not_mix() -> None:
-    together = threading.Barrier(2, timeout=10)  # both are under way before either can end
+    together = threading.Barrier(2, timeout=30)  # both are under way before either can end
 
     def function(idea: str) -> str:
         if idea in ("a0", "b0"):
@@ -306,7 +306,7 @@ def test_timeout_leaves_out_the_waiting_between_attempts() -> None:
             raise ConnectionError("reset")
         return calls
 
-    report = process([1], function, timeout_per_item=0.25, retry_delay=0.3, retry_backoff=1.0)
+    report = process([1], function, timeout_per_item=0.5, retry_delay=0.6, retry_backoff=1.0)
     assert (results(report), report.results[0]["attempts"]) == ([3], 3)
 
 
@@ -314,7 +314,7 @@ def test_timeout_does_not_hide_the_real_error() -> None:
     async def function(idea: Any) -> None:
         raise ConnectionError("reset by peer")
 
-    report = process([1], function, timeout_per_item=0.25, retry_delay=0.3, retry_attempts=2)
+    report = process([1], function, timeout_per_item=0.5, retry_delay=0.6, retry_attempts=2)
     assert (report.failures[0]["error"], report.failures[0]["error_type"]) == ("reset by peer", "ConnectionError")
 
 
@@ -328,7 +328,7 @@ def test_timeout_is_tried_again_as_other_transient_errors_are() -> None:
             await asyncio.sleep(60)
         return "answered"
 
-    report = process([1], function, timeout_per_item=0.1)
+    report = process([1], function, timeout_per_item=0.5)
     assert (results(report), report.results[0]["attempts"], report.retries) == (["answered"], 2, 1)
 
 
@@ -355,11 +355,11 @@ def test_timeout_fires_on_a_sync_function_that_blocks(mode: str) -> None:
         return idea
 
     try:
-        report = process(range(4), function, mode=mode, timeout_per_item=0.2, retry_attempts=2)
+        report = process(range(4), function, mode=mode, timeout_per_item=0.5, retry_attempts=2)
     finally:
         release.set()
     assert statuses(report) == ["success", "failed", "success", "success"]
-    assert (report.failures[0]["error"], report.failures[0]["attempts"]) == ("Timeout after 0.2s", 2)
+    assert (report.failures[0]["error"], report.failures[0]["attempts"]) == ("Timeout after 0.5s", 2)
 
 
 def test_timeout_fires_on_async_code_that_blocks_when_it_returns() -> None:
@@ -374,23 +374,23 @@ def test_timeout_fires_on_async_code_that_blocks_when_it_returns() -> None:
 def test_timeout_fires_on_async_code_that_blocks_after_many_quick_calls() -> None:
     async def function(idea: int) -> None:
         if idea == 80:
-            time.sleep(0.4)
+            time.sleep(1.0)
 
-    report = process(range(100), function, timeout_per_item=0.1, retry_attempts=1)
-    assert [(failure["seq"], failure["error"]) for failure in report.failures] == [(81, "Timeout after 0.1s")]
+    report = process(range(100), function, timeout_per_item=0.5, retry_attempts=1)
+    assert [(failure["seq"], failure["error"]) for failure in report.failures] == [(81, "Timeout after 0.5s")]
 
 
 def test_timeout_fires_while_async_code_blocks_once_it_is_known_to_do_so() -> None:
     release = threading.Event()
 
     async def function(idea: int) -> None:
-        time.sleep(0.05) if idea < 4 else release.wait(3)
+        time.sleep(0.05) if idea < 4 else release.wait(15)
 
     began = time.monotonic()
     try:
-        report = process(range(7), function, max_concurrent=3, timeout_per_item=0.2, retry_attempts=1)
+        report = process(range(7), function, max_concurrent=3, timeout_per_item=1, retry_attempts=1)
     finally:
         release.set()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert statuses(report) == ["success"] * 4 + ["failed"] * 3
-    assert report.failures[2]["error"] == "Timeout after 0.2s"
+    assert report.failures[2]["error"] == "Timeout after 1s"

@@ -144,7 +144,7 @@ def test_jitter_of_a_batch_spreads_what_failed_at_the_same_moment() -> None:
             raise ConnectionError("reset")
         again.append(time.monotonic())
 
-    process(range(50), function, max_concurrent=50, retry_delay=0.2, retry_jitter=1.0)
+    process(range(50), function, max_concurrent=50, retry_delay=0.5, retry_jitter=1.0)
     assert len(again) == 50
     assert max(again) - min(again) > 0.08
 
@@ -165,21 +165,20 @@ def test_sync_function_runs_once_in_a_thread_and_succeeds() -> None:
 
 
 def test_sync_functions_run_side_by_side() -> None:
-    together = threading.Barrier(12, timeout=10)
+    together = threading.Barrier(12, timeout=30)
     report = process(range(24), lambda idea: together.wait() >= 0, max_concurrent=12)
     assert results(report) == [True] * 24
 
 
 def test_async_function_that_blocks_gets_a_speed_up_too(caplog: pytest.LogCaptureFixture) -> None:
+    together = threading.Barrier(7, timeout=15)  # never reached by seven where one blocks all others
+
     async def function(idea: int) -> int:
-        time.sleep(0.05)  # a client that is not async
+        time.sleep(0.05) if idea < 4 else together.wait()  # a client that is not async
         return idea
 
-    began = time.monotonic()
-    report = process(range(32), function, max_concurrent=10)
-    took = time.monotonic() - began
+    report = process(range(32), function, max_concurrent=10, retry_attempts=1)
     assert results(report) == list(range(32))
-    assert 2 * took < 32 * 0.05
     assert "is async but never awaits" in caplog.text
 
 
@@ -296,9 +295,9 @@ def test_durations_do_not_follow_the_wall_clock(monkeypatch: pytest.MonkeyPatch)
 
     report = process(range(6), function, max_concurrent=2)
     assert statuses(report) == ["success"] * 6
-    assert 0.05 < report.total_duration < 10
-    assert 0.015 < report.avg_processing_time < 2
-    assert all(0.015 < result["duration"] < 2 for result in report.results)
+    assert 0.05 < report.total_duration < 60
+    assert 0.015 < report.avg_processing_time < 10
+    assert all(0.015 < result["duration"] < 10 for result in report.results)
 
 
 def test_progress_bar_is_not_drawn_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,10 +22,11 @@ def test_rate_spaces_what_begins() -> None:
     async def function(idea: int) -> None:
         begun.append(time.monotonic())
 
+    since = time.monotonic()
     report = run(function, 30, rate="50/s", max_concurrent=10)
     assert report.success_count == 30
-    assert begun[-1] - begun[0] >= 29 / 50 - 0.3
-    assert max(sum(first <= other < first + 0.2 for other in begun) for first in begun) <= 10 + 5
+    # None begins before it is due, however late the ones before it were; one that is late is made up for.
+    assert all(when >= since + (number - 1) / 50 for number, when in enumerate(begun))
 
 
 @pytest.mark.parametrize("mode", ["parallel", "sequential"])
@@ -36,11 +37,11 @@ def test_what_is_spent_is_limited_and_told(mode: str) -> None:
         return idea
 
     began = time.monotonic()
-    report = run(function, 20, rate=["tokens=400/s"], mode=mode, timeout_per_item=0.3)
-    assert report.success_count == 20
-    assert time.monotonic() - began >= 0.15
-    assert report.spent == {"tokens": 200, "usd": 10}
-    assert report.to_dict()["spent"] == {"tokens": 200, "usd": 10}
+    report = run(function, 15, rate=["tokens=100/s"], mode=mode, max_concurrent=15, timeout_per_item=0.5)
+    assert report.success_count == 15, "the wait for its turn is no time of an item's"
+    assert time.monotonic() - began >= 1
+    assert report.spent == {"tokens": 150, "usd": 7.5}
+    assert report.to_dict()["spent"] == {"tokens": 150, "usd": 7.5}
 
 
 def test_budget_that_is_used_up_stops_the_batch() -> None:

@@ -79,18 +79,18 @@ def test_first_items_run_before_the_next_is_drawn(kind: str, library: Library) -
 
 
 def test_items_of_a_slow_iterable_run_while_it_is_slow(library: Library) -> None:
-    """It yields 20 a second: an item waits for a tenth of a second, not for a full group."""
-    ran_at: dict[int, int] = {}
+    """It yields 20 a second until some have run: an item waits for a tenth of a second, not for a full group."""
 
     async def slow() -> AsyncIterator[Idea]:
-        for idea in ideas(200):
+        for idea in ideas(int(SECONDS / 2 / 0.05)):
             await asyncio.sleep(0.05)
-            ran_at[idea["n"]] = len(library.starts())
             yield idea
+            if len(library.starts()) > 10:
+                return
+        raise AssertionError("nothing ran while items were drawn")
 
     report = library.process(slow(), troubles.square, workers=1)
-    assert report.success_count == 200
-    assert ran_at[190] > 10, "nothing had run when 190 items were drawn"
+    assert report.success_count == report.total_items > 10
 
 
 @either_source
@@ -110,24 +110,27 @@ def test_cursor_of_a_database_may_hand_over_its_rows(library: Library) -> None:
 
 
 def test_others_in_the_loop_have_their_turn_while_a_long_iterable_is_drawn(library: Library) -> None:
+    drawn = 0
+
     def long() -> Iterator[Idea]:
+        nonlocal drawn
         for idea in ideas(1500):
             time.sleep(0.001)  # two seconds for all of it, in this thread
+            drawn += 1
             yield idea
 
-    async def main() -> tuple[BatchReport, list[float]]:
+    async def main() -> tuple[BatchReport, list[int]]:
         task = asyncio.create_task(library.batch(long(), troubles.square, max_concurrent=20))
-        beats = [time.monotonic()]
+        beats = [drawn]
         while not task.done():
             await asyncio.sleep(0.005)
-            beats.append(time.monotonic())
+            beats.append(drawn)
         return await task, beats
 
     report, beats = run(main())
     assert report.success_count == 1500
-    pauses = sorted(second - first for first, second in itertools.pairwise(beats))
-    assert pauses[len(pauses) // 2] < 0.1, "half of the pauses took ten turns"
-    assert pauses[-1] < 1.0
+    between = max(second - first for first, second in itertools.pairwise(beats))
+    assert 0 < between <= 100, "drawn while the others waited: ten of them are due after as many milliseconds"
 
 
 MEMORY_PROGRAM = f"""

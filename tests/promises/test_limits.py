@@ -12,6 +12,7 @@ import pytest
 from command import Bench, ended, kill, members, workers
 from waiting import wait_until
 
+from batchq.engine.board import Board
 from batchq.store.connection import open_reader
 
 pytestmark = pytest.mark.slow
@@ -138,13 +139,13 @@ def test_lower_concurrency_begins_nothing_until_so_few_are_in_flight(bench: Benc
     wait_until(lambda: len(notes(bench)) == 10)
     change(bench, "-c", "1")
     wait_until(lambda: status(bench)["spec"]["concurrency"] == 1)
-    log = bench.home / "b1" / "batch.log"
-    wait_until(lambda: "other limits hold" in log.read_text(), PATIENCE)
+    board = Board(bench.database.with_name("board"))
+    wait_until(lambda: sum(place.obeyed for place in board) <= 1, PATIENCE)
     (bench.folder / "gate").touch()
     assert ended(process) == 0
     ends = sorted(when for _, when, _ in notes(bench, "end"))
     late = [when for _, when, _ in notes(bench) if when > ends[9]]
-    assert len(late) >= 18, "one at a time once the ten were through"
+    assert len(late) == 20, "one at a time once the ten were through"
     running = [
         sum(when <= moment for _, when, _ in notes(bench)) - sum(end <= moment for end in ends) for moment in late
     ]
@@ -229,17 +230,17 @@ def test_limit_that_cannot_be_is_refused_and_changes_nothing(bench: Bench, optio
 
 
 def test_rate_is_kept_by_all_workers_together_evenly_and_across_a_pause(bench: Bench) -> None:
-    process = begin(bench, "quick", 240, "-c", "10", "-w", "2", "--rate", "30/s")
+    process = begin(bench, "quick", 180, "-c", "10", "-w", "2", "--rate", "30/s")
     wait_until(lambda: len(notes(bench)) >= 40)
     bench.run("pause", "b1")
     assert ended(process) == 3
     assert bench.run("resume", "b1", "-q").returncode == 0
     times = sorted(when for _, when, _ in notes(bench))
-    assert len(times) == 240
+    assert len(times) == 180
     assert len({pid for _, _, pid in notes(bench)}) >= 2
-    for moment in times:
-        # One start that is late is made up for, and a busy machine makes some come late.
-        assert sum(moment <= other < moment + 1 for other in times) <= 30 + 5
+    for earlier, moment in enumerate(times):
+        # A busy machine makes some come late, by which the next ones come closer: up to the starts of a second.
+        assert all(when - moment >= ahead / 30 - 1 for ahead, when in enumerate(times[earlier:]))
 
 
 def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Bench) -> None:
@@ -263,15 +264,15 @@ def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Benc
 
 @pytest.mark.parametrize("handler", ["spends", "spends_in_a_thread"])
 def test_what_handlers_spend_is_limited_and_waiting_for_it_is_no_time_of_theirs(bench: Bench, handler: str) -> None:
-    process = begin(bench, handler, 40, "-c", "20", "-w", "2", "--rate", "tokens=200/s", "--timeout", "0.4")
+    process = begin(bench, handler, 30, "-c", "30", "-w", "2", "--rate", "tokens=100/s", "--timeout", "1")
     assert ended(process) == 0, "nothing has timed out, although most have waited for more than a second"
     times = sorted(when for _, when, _ in notes(bench))
-    least = 40 * (5 if handler == "spends" else 10) / 200 - 0.5
+    least = 30 * (5 if handler == "spends" else 10) / 100 - 1
     assert times[-1] - times[0] >= least
     spent = status(bench)["spent"]
-    assert spent["tokens"] == (200 if handler == "spends" else 400)
+    assert spent["tokens"] == (150 if handler == "spends" else 300)
     report = json.loads(bench.run("report", "b1", "--format", "json").stdout)
-    assert report["avg_processing_time"] < 0.2
+    assert report["avg_processing_time"] < 0.5
 
 
 @pytest.mark.parametrize("handler", ["spends", "spends_in_a_thread"])

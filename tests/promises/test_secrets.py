@@ -50,7 +50,7 @@ def start(bench: Bench, handler: str, *options: str) -> str:
     """Run the batch to its end; what it printed."""
     said = bench.run(
         "start", "input.jsonl", "--func", f"mine:{handler}", "--id", "b1", "-w", "1", "--retry-attempts", "1",
-        "--timeout", "0.5", *options, TOKEN="mark-of-the-environment",
+        "--timeout", "1", *options, TOKEN="mark-of-the-environment",
     )  # fmt: skip
     assert said.returncode == 1, said.stderr
     return said.stdout + said.stderr

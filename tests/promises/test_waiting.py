@@ -13,7 +13,7 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-WINDOW_SECONDS = 10.0
+WINDOW_SECONDS = 5.0
 SHARE = 0.01
 """Of one core, for all processes together; asserted with tenfold allowance."""
 

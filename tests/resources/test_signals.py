@@ -95,7 +95,7 @@ def test_ctrl_z_suspends_the_workers_too_and_charges_no_item(bench: Bench) -> No
     process.send_signal(signal.SIGTSTP)
     wait_until(lambda: is_suspended(everyone))
     open_gate(bench)
-    let_time_pass(2 * TIMEOUT)
+    let_time_pass(1.5 * TIMEOUT)
     assert len(ledger.read(bench.ledger)) == SLOTS, "nothing goes on while it is suspended"
     process.send_signal(signal.SIGCONT)
     assert ended(process) == 0
@@ -108,7 +108,7 @@ def test_machine_that_sleeps_charges_no_item(bench: Bench) -> None:
     for each in everyone:
         each.suspend()
     wait_until(lambda: is_suspended(everyone))
-    let_time_pass(2 * TIMEOUT)
+    let_time_pass(1.5 * TIMEOUT)
     for each in everyone:
         each.resume()
     open_gate(bench)

@@ -142,6 +142,6 @@ def kill(processes: list[psutil.Process]) -> None:
             continue
 
 
-def wait_until_gone(session: int, seconds: float = 15.0) -> None:
+def wait_until_gone(session: int, seconds: float = 60.0) -> None:
     """Nothing of the session is left."""
     wait_until(lambda: not members(session), seconds)
