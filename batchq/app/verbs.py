@@ -69,7 +69,11 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     spec = spec_of(request)
     spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
-    folder = make(home, request.batch_id, spec)
+    try:
+        folder = make(home, request.batch_id, spec)
+    except BaseException:
+        reader.close()
+        raise
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, outfile=outfile_of(spec)))
 
 

@@ -9,11 +9,13 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import ledger
 import pytest
 from command import Bench, ended, wait_until_gone
+from said import say
 from waiting import wait_until
 
 HANDLERS = """
@@ -73,19 +75,30 @@ USER_ERRORS = {
 }
 
 
+@pytest.fixture
+def here(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The bench, for commands that run in this process."""
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield bench
+    for path in bench.folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
 @pytest.mark.parametrize("mistake", USER_ERRORS)
-def test_mistake_is_told_in_a_line_with_what_to_do_and_leaves_nothing(bench: Bench, mistake: str) -> None:
-    (bench.folder / "bad.jsonl").write_text('{"a": oops}\n')
-    (bench.folder / "empty.csv").touch()
-    (bench.folder / "input.xyz").write_text("x\n")
+def test_mistake_is_told_in_a_line_with_what_to_do_and_leaves_nothing(
+    here: Bench, mistake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here.folder / "bad.jsonl").write_text('{"a": oops}\n')
+    (here.folder / "empty.csv").touch()
+    (here.folder / "input.xyz").write_text("x\n")
     arguments, words = USER_ERRORS[mistake]
-    said = bench.run("start", *arguments)
-    assert said.returncode == 2, said.stderr
-    assert said.stdout == ""
-    assert "Traceback" not in said.stderr
-    assert all(word in said.stderr for word in words), said.stderr
-    assert len(said.stderr.strip().splitlines()) <= 4, said.stderr
-    assert not bench.home.exists() or list(bench.home.iterdir()) == []
+    said = say(capsys, here.home, "start", *arguments)
+    assert (said.code, said.out) == (2, ""), said.err
+    assert "Traceback" not in said.err
+    assert all(word in said.err for word in words), said.err
+    assert len(said.err.strip().splitlines()) <= 4, said.err
+    assert not here.home.exists() or list(here.home.iterdir()) == []
 
 
 def test_id_that_is_taken_is_refused_and_harms_nothing(bench: Bench) -> None:
