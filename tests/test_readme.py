@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner
+
+from batchq.cli.run import cli
 
 README: Final = Path(__file__).parent.parent / "README.md"
 BATCHQ: Final = Path(sys.executable).with_name("batchq")
@@ -35,8 +38,8 @@ def text() -> str:
 
 @lru_cache
 def help_of(command: str) -> str:
-    arguments = [BATCHQ, *command.split(), "--help"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=BLOCK_SECONDS)
+    done = CliRunner().invoke(cli, [*command.split(), "--help"], prog_name="batchq", catch_exceptions=False)
+    assert done.exit_code == 0
     return done.stdout
 
 

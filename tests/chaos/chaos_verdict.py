@@ -18,6 +18,7 @@ from chaos_plan import CRASHING, HANGING, OUT, Plan
 from chaos_run import Run
 from chaos_witness import attempts
 
+from batchq.store.batch import BatchStore
 from batchq.store.connection import open_reader
 
 ROWS: Final = """
@@ -178,19 +179,29 @@ def _recorded(row: Row | None) -> int:
 
 
 def _ask(verdict: Verdict, run: Run, rows: list[Row]) -> None:
-    """What the commands say of it."""
-    check = run.run("check", "b1")
-    if check.returncode != 0:
-        verdict.wrong.append(f"check: {check.stdout}{check.stderr}")
-    good = sum(1 for row in rows if row.success == 1)
-    bad = sum(1 for row in rows if row.success == 0)
-    command = ("status", "report")[run.plan.seed % 2]  # one of them: a command costs as much as fifty items
-    told = json.loads(run.run(command, "b1", "--json").stdout)
-    counts = [told[key] for key in ("total_items", "success_count", "failure_count")]
-    if counts != [len({row.seq for row in rows}), good, bad]:
-        verdict.wrong.append(f"{command} says {counts}, the rows say {good} and {bad} of {len(rows)}")
+    """What the commands say of it: one of them each time, since a command costs as much as fifty items."""
+    with closing(BatchStore(run.database)) as store:
+        verdict.wrong += store.check()
+    ask = (_ask_check, _ask_counts, _ask_counts)[run.plan.seed % 3]
+    ask(verdict, run, rows)
     if run.plan.seed % 4:
         return
     again = run.run("resume", "b1", "-q")
     if again.returncode != 0:
         verdict.wrong.append(f"resume of an ended batch: {again.returncode}, {again.stderr}")
+
+
+def _ask_check(verdict: Verdict, run: Run, rows: list[Row]) -> None:
+    check = run.run("check", "b1")
+    if check.returncode != 0:
+        verdict.wrong.append(f"check: {check.stdout}{check.stderr}")
+
+
+def _ask_counts(verdict: Verdict, run: Run, rows: list[Row]) -> None:
+    good = sum(1 for row in rows if row.success == 1)
+    bad = sum(1 for row in rows if row.success == 0)
+    command = ("status", "report")[run.plan.seed % 2]
+    told = json.loads(run.run(command, "b1", "--json").stdout)
+    counts = [told[key] for key in ("total_items", "success_count", "failure_count")]
+    if counts != [len({row.seq for row in rows}), good, bad]:
+        verdict.wrong.append(f"{command} says {counts}, the rows say {good} and {bad} of {len(rows)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import ledger
 import pytest
 from command import Bench, ended, wait_until_gone
+from said import say
 from waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -172,6 +174,17 @@ def test_prune_deletes_what_ended_long_ago(bench: Bench) -> None:
     assert not (bench.home / "b1").exists()
 
 
+@pytest.fixture(scope="module")
+def paused(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A batch that was paused when four items were in flight."""
+    made = Bench(tmp_path_factory.mktemp("paused"))
+    process = running(made)
+    made.run("pause", "b1")
+    (made.folder / "gate").touch()
+    assert ended(process) == 3
+    return made
+
+
 def spoil(bench: Bench, statement: str) -> None:
     with sqlite3.connect(bench.database) as connection:
         connection.execute(statement)
@@ -188,17 +201,16 @@ def spoil(bench: Bench, statement: str) -> None:
         "INSERT INTO ack_queue_chunks (data, status, first_seq, last_seq) VALUES ('[1, 40]', 1, 1, 40)",
     ],
 )
-def test_counts_and_queue_that_are_wrong_are_found_and_mended_from_the_items(bench: Bench, statement: str) -> None:
-    process = running(bench)
-    bench.run("pause", "b1")
-    (bench.folder / "gate").touch()
-    ended(process)
-    assert bench.run("check", "b1").returncode == 0
+def test_counts_and_queue_that_are_wrong_are_found_and_mended_from_the_items(
+    paused: Bench, bench: Bench, statement: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(paused.folder, bench.folder, dirs_exist_ok=True)
+    assert say(capsys, bench.home, "check", "b1").code == 0
     spoil(bench, statement)
-    found = bench.run("check", "b1")
-    assert (found.returncode, "--repair" in found.stderr) == (1, True)
-    mended = bench.run("check", "b1", "--repair", "--json")
-    assert (mended.returncode, json.loads(mended.stdout)["mended"]) == (0, True)
+    found = say(capsys, bench.home, "check", "b1")
+    assert (found.code, "--repair" in found.err) == (1, True)
+    mended = say(capsys, bench.home, "check", "b1", "--repair", "--json")
+    assert (mended.code, json.loads(mended.out)["mended"]) == (0, True)
     assert bench.run("resume", "b1", "-q").returncode == 0
     assert (len(bench.outcomes()), bench.broken_invariants()) == (40, [])
 

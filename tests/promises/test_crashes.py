@@ -69,7 +69,7 @@ def test_batch_survives_kills_at_random_moments(seed: int, tmp_path: Path) -> No
     bench.write_input(ITEMS)
     victim = ("supervisor", "worker", "everything")[seed % 3]
     process = bench.start(("waits", "blocks")[seed % 2], *OPTIONS)
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(1, 2)):
         already = len(ledger.read(bench.ledger))
         moment = already + rng.randint(1, 2 * ITEMS // 3)
         wait_until(

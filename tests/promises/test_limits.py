@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command import Bench, ended, kill, members, workers
+from said import say
 from waiting import wait_until
 
 from batchq.engine.board import Board
@@ -208,6 +209,15 @@ def test_limits_are_remembered_and_may_be_changed_while_nothing_runs(bench: Benc
     assert most_at_once(bench) <= 4
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A batch that has ended."""
+    made = Bench(tmp_path_factory.mktemp("finished"))
+    (made.folder / "limited.py").write_text(HANDLERS)
+    assert ended(begin(made, "quick", 1)) == 0
+    return made
+
+
 @pytest.mark.parametrize(
     "options, complaint",
     [
@@ -220,13 +230,16 @@ def test_limits_are_remembered_and_may_be_changed_while_nothing_runs(bench: Benc
         (["--halt", "all"], "halt must be a number of failed items"),
     ],
 )
-def test_limit_that_cannot_be_is_refused_and_changes_nothing(bench: Bench, options: list[str], complaint: str) -> None:
-    bench.write_input(1)
-    bench.run("start", "input.jsonl", "--func", "limited.py:quick", "--id", "b1")
-    before = status(bench)["spec"]
-    done = bench.run("set", "b1", *options)
-    assert (done.returncode, complaint in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
-    assert status(bench)["spec"] == before
+def test_limit_that_cannot_be_is_refused_and_changes_nothing(
+    finished: Bench, options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spec() -> Any:
+        return json.loads(say(capsys, finished.home, "status", "b1", "--json").out)["spec"]
+
+    before = spec()
+    done = say(capsys, finished.home, "set", "b1", *options)
+    assert (done.code, complaint in done.err, "Traceback" in done.err) == (2, True, False), done.err
+    assert spec() == before
 
 
 def test_rate_is_kept_by_all_workers_together_evenly_and_across_a_pause(bench: Bench) -> None:
@@ -244,7 +257,7 @@ def test_rate_is_kept_by_all_workers_together_evenly_and_across_a_pause(bench: B
 
 
 def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Bench) -> None:
-    process = begin(bench, "timed", 200, "-c", "4", "-w", "2", "--rate", "1/h")
+    process = begin(bench, "timed", 120, "-c", "4", "-w", "2", "--rate", "1/h")
     wait_until(lambda: notes(bench))
     change(bench, "--rate", "20/s")
     wait_until(lambda: len(notes(bench)) >= 10, PATIENCE)
@@ -256,10 +269,10 @@ def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Benc
     bench.run("pause", "b1")
     assert ended(process) == 3
     begun = len(notes(bench))
-    assert begun < 200, "the last limit let next to nothing begin"
+    assert begun < 120, "the last limit let next to nothing begin"
     change(bench, "--rate", "none")
     assert bench.run("resume", "b1", "-q").returncode == 0
-    assert len(bench.outcomes()) == 200
+    assert len(bench.outcomes()) == 120
 
 
 @pytest.mark.parametrize("handler", ["spends", "spends_in_a_thread"])

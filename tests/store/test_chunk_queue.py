@@ -27,7 +27,7 @@ Supervised = Callable[[Path], BatchStore]
 
 
 MESSAGES = 20_000
-ITEMS_EACH = 3
+ITEMS_EACH = 2
 
 
 def _ledger(path: Path) -> list[int]:

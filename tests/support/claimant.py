@@ -16,7 +16,7 @@ from batchq.store.connection import open_writer, transaction
 from batchq.store.outcomes import OutcomeWriter
 
 WANT = 7
-"""No multiple of the messages' three items, so that every claim shortens one."""
+"""No multiple of the messages' two items, so that every claim shortens one."""
 
 
 def main(database: str, claimant: str, ledger: str) -> None:
@@ -31,7 +31,7 @@ def main(database: str, claimant: str, ledger: str) -> None:
         with transaction(connection):
             writer.record(outcomes)
             queue.ack_all(finished)
-            claim = queue.claim(WANT, claimants=4, chunk_size=3)
+            claim = queue.claim(WANT, claimants=4, chunk_size=2)
         items = [item for _, given in claim.chunks for item in given]
         os.write(notes, "".join(f"{item.seq}\n" for item in items).encode())
         outcomes = [Outcome(item.seq, item.run, 1, 10, 0, 1, item.payload, None) for item in items]
