@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,9 +97,16 @@ class Totals:
         return {**vars(self), "faults": dict(self.faults)}
 
 
-def schedule(seed: int, full_disk: bool = False) -> Result:
-    """Perform schedule number `seed` in a folder of its own, which is kept where it is against the promise."""
+def schedule(seed: int, full_disk: bool = False, faults: int | None = None) -> Result:
+    """Perform schedule number `seed` in a folder of its own, which is kept where it is against the promise.
+
+    Args:
+        seed: what it is made from.
+        full_disk: with faults that need a small disk.
+        faults: only so many of its faults, the first ones; None for all.
+    """
     plan = make_plan(seed, full_disk)
+    plan = replace(plan, faults=plan.faults[:faults])
     folder = Path(tempfile.mkdtemp(prefix=f"batchq-chaos-{seed}-"))
     began = time.monotonic()
     home = folder / "home"

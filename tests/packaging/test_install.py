@@ -24,7 +24,8 @@ FIXTURES = TOP / "tests" / "fixtures"
 def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(TOP, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist"))
-    subprocess.run([sys.executable, "-m", "build", "-o", str(tmp_path / "dist"), str(source)], check=True, timeout=300)
+    build = [sys.executable, "-m", "build", "--no-isolation", "-o", str(tmp_path / "dist"), str(source)]
+    subprocess.run(build, check=True, timeout=300)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
@@ -33,9 +34,9 @@ def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: 
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/LICENSE") for name in archive.getnames())
 
-    venv.create(tmp_path / "venv", with_pip=True)
-    pip = [str(tmp_path / "venv/bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, str(wheel)], check=True, timeout=300)
+    venv.create(tmp_path / "venv")
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "venv/bin/python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-q", str(wheel)], check=True, timeout=300)
     batchq = str(tmp_path / "venv/bin/batchq")
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     work.mkdir()
