@@ -20,7 +20,7 @@ from batchq.store.connection import SQL
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader
-from batchq.store.reserve import drop_reserve, free_bytes, storage_error, telling
+from batchq.store.reserve import drop_reserve, free_bytes, leave_to_outcomes, storage_error, telling
 from batchq.store.rows import Progress
 from batchq.store.skipped import note_skipped
 
@@ -380,6 +380,7 @@ class Filler:
                 note_skipped(self._connection, skipped)
                 if bad:
                     self._writer.record(bad)
+                leave_to_outcomes(self._path.parent)  # last, for a worker may give it up meanwhile
                 reach("filling")
         except db.DatabaseError as error:
             raise storage_error(self._path, error) from error

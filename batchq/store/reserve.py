@@ -10,7 +10,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,17 @@ def spend_reserve(folder: Path) -> None:
             os.truncate(folder / "reserve", LAST_BYTES)
     except OSError:
         return  # another worker was faster, or there is none
+
+
+def leave_to_outcomes(folder: Path) -> None:
+    """Refuse to write anything new once the reserve is given up: the room that this has made is for outcomes.
+
+    Raises:
+        DiskFull: it is given up.
+    """
+    with suppress(FileNotFoundError):  # there is none where a file may not become that large
+        if (folder / "reserve").stat().st_size == LAST_BYTES:
+            raise no_room(folder)
 
 
 def drop_reserve(folder: Path) -> None:

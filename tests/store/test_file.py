@@ -7,18 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from batches import fill, make_batch, make_records
 
 from batchq.engine.failures import describe
-from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, StoreError
+from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, DiskFull, StoreError
 from batchq.model import Outcome
-from batchq.store.batch import BatchStore
+from batchq.store.batch import BatchStore, Filler
 from batchq.store.connection import Connection, open_reader, transaction
 from batchq.store.home import BatchFolder, Home
 from batchq.store.outcomes import OutcomeWriter
+from batchq.store.reserve import make_reserve, spend_reserve
 
 Opener = Callable[[Path], Connection]
 Supervised = Callable[[Path], BatchStore]
@@ -143,3 +145,13 @@ def test_file_is_not_much_larger_than_the_records_in_it(tmp_path: Path, size: in
     database = make_batch(tmp_path, [payload] * (4_000_000 // size))
     supervised(database).checkpoint()
     assert database.stat().st_size < 1.5 * 4_000_000
+
+
+def test_room_that_the_reserve_has_made_is_not_for_more_of_the_input(tmp_path: Path, supervised: Supervised) -> None:
+    database = make_batch(tmp_path, ["1"])
+    make_reserve(tmp_path)
+    fill(database, make_records(["2"], 2), seq=1)
+    spend_reserve(tmp_path)
+    with closing(Filler(database, "normal", 50, 2)) as filler, pytest.raises(DiskFull):
+        filler.store(make_records(["3"], 3), "", lambda reason: describe(ValueError(reason)))
+    assert supervised(database).tally().items == 2
