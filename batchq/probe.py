@@ -3,7 +3,8 @@
 ``BATCHQ_PROBE=point:count`` makes the first process that reaches `point` for the `count`-th time kill itself with
 SIGKILL there, as a machine that fails at the worst moment would, and leave its pid in the file that
 ``BATCHQ_PROBE_WITNESS`` names; no later process does.  Points: ``before-commit``, ``committed``, ``claimed``,
-``filling``, ``checkpoint``, ``taken-over``, ``written`` (to the file of --out), ``noted`` (that it was).
+``filling``, ``checkpoint``, ``taken-over``, ``written`` (to the file of --out), ``noted`` (that it was), ``owed`` (a
+notification is about to be sent), ``sent`` (that it was is about to be noted).
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from batchq import urls
+
 STDIN: Final = "-"
 """How an input is named that is read from standard input."""
 PROGRAM: Final = "<program>"
@@ -120,6 +122,9 @@ class BatchSpec:
         deadline: seconds since 1970; what has not begun by then never does. None for no such limit.
         memfree: bytes of memory below which nothing new begins; None for no such limit.
         on_finish: a command for the shell when the batch has ended, or waits for somebody; None for none.
+        notify: addresses that are told how the batch ends, by signed requests.
+        notify_at: share of failed among done items that is told them once; None for none.
+        notify_by_variable: the secret of these requests is in the environment, and not in the home.
         max_tasks_per_worker: items after which a worker is replaced; None for no such limit.
         max_worker_memory: bytes; a worker that has more in memory is replaced. None for no such limit.
         out: absolute path of the file to which results are written while it runs; None for none.
@@ -169,6 +174,9 @@ class BatchSpec:
     deadline: float | None = None
     memfree: int | None = None
     on_finish: str | None = None
+    notify: tuple[str, ...] = ()
+    notify_at: float | None = None
+    notify_by_variable: bool = False
     max_tasks_per_worker: int | None = None
     max_worker_memory: int | None = None
     redact: tuple[str, ...] = ()
@@ -177,6 +185,10 @@ class BatchSpec:
     fingerprint: str | None = None
     handler_changed: tuple[float, ...] = ()
     out: str | None = None
+
+    def shown(self) -> BatchSpec:
+        """The same for people and logs: without what addresses may carry of secrets."""
+        return replace(self, notify=tuple(urls.shown(address) for address in self.notify))
 
     def to_json(self) -> str:
         """The specification as JSON text, as it is stored in the batch's row."""

@@ -24,6 +24,7 @@ _NUMBER: Final = r"(\d+(?:\.\d+)?|\.\d+)"
 _DURATION: Final = re.compile(_NUMBER + r"\s*([smhdw])", re.IGNORECASE)
 _AMOUNT: Final = re.compile(_NUMBER + r"\s*([kmg]?)", re.IGNORECASE)
 _SIZE: Final = re.compile(_NUMBER + r"\s*([kmgt])i?b?", re.IGNORECASE)
+_SHARE: Final = re.compile(_NUMBER + r"\s*%")
 _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})")
 
 
@@ -59,6 +60,20 @@ def bytes_of(name: str, text: str) -> int:
     if size < 1:
         raise ConfigError(name, text, "a size such as 512M or 2G")
     return size
+
+
+def share_of(name: str, text: str) -> float:
+    """A share, above 0 to 1; raises `ConfigError`.
+
+    Example:
+        >>> share_of("--notify-at", "5%")
+        0.05
+    """
+    found = _SHARE.fullmatch(text.strip())
+    share = float(found[1]) / 100 if found else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(name, text, "a share such as 5%")
+    return share
 
 
 def amount_of(name: str, text: str, expected: str) -> float:

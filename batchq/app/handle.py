@@ -12,6 +12,7 @@ from typing import Any
 from batchq.app import verbs
 from batchq.app.items import ItemDetails, find_items
 from batchq.app.limits import Changes, change_limits
+from batchq.app.notify import deliver_aside, deliver_owed
 from batchq.app.progress import Silence, open_library_display
 from batchq.app.report import BatchReport
 from batchq.app.status import BatchStatus, status_of
@@ -54,7 +55,9 @@ class BatchHandle:
 
     def cancel(self) -> str:
         """As `pause`, and for good. Returns ``cancelling`` or ``cancelled``."""
-        return verbs.cancel(self._home, self.batch_id)
+        state = verbs.cancel(self._home, self.batch_id)
+        deliver_aside(self._home, self._folder)
+        return state
 
     def set(self, **limits: Any) -> BatchSpec:
         """Change limits, also while it runs: it feels them within a second. Returns the specification then.
@@ -89,6 +92,7 @@ class BatchHandle:
             session = verbs.resume(self._home, self.batch_id, Hooks(display.show, display.note))
             if not isinstance(session, BatchStatus):
                 _run(session.supervisor)
+            deliver_owed(self._home, self._folder, display.note)
         return self.report()
 
     def retry(self, error: str | None = None, items: Collection[str] = (), progress: bool = False) -> BatchReport:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchq.app.outfile import check_new
+from batchq.app.signature import is_in_variable
 from batchq.app.source import source_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choice, check_count, check_number
+from batchq.errors import UsageError
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
 from batchq.redaction import fields_of
 from batchq.spec import BatchSpec
-from batchq.units import bytes_of, moment_of
+from batchq.units import bytes_of, moment_of, share_of
+from batchq.urls import addresses_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class StartRequest:
         deadline: what has not begun by then never does: ``2h`` from now, ``18:30``, or a date and time.
         memfree: nothing new begins with less free memory than that, such as ``2G``.
         on_finish: a command for the shell when the batch has ended, or waits for somebody.
+        notify: addresses that are told how the batch ends.
+        notify_at: share of failed items at which they are told as well, such as ``5%``.
         max_tasks_per_worker: items after which a worker is replaced.
         max_worker_memory: a worker that has more in memory is replaced; such as ``2G``.
         encoding: of text.
@@ -103,6 +108,8 @@ class StartRequest:
     deadline: str | None = None
     memfree: str | None = None
     on_finish: str | None = None
+    notify: tuple[str, ...] = ()
+    notify_at: str | None = None
     max_tasks_per_worker: int | None = None
     max_worker_memory: str | None = None
     encoding: str = "utf-8"
@@ -146,6 +153,10 @@ def spec_of(request: StartRequest) -> BatchSpec:
     rates_of(request.rate)
     budgets_of(request.budget)
     redact = fields_of(request.redact)
+    notify = addresses_of("--notify", request.notify)
+    notify_at = None if request.notify_at is None else share_of("--notify-at", request.notify_at)
+    if notify_at is not None and not notify:
+        raise UsageError("--notify-at is of use with --notify only")
     cwd = Path.cwd()
     target, folder = split_target(request.func, cwd)
     setup = split_target(request.setup, cwd)[0] if request.setup else None
@@ -183,6 +194,9 @@ def spec_of(request: StartRequest) -> BatchSpec:
         deadline=None if request.deadline is None else moment_of("--deadline", request.deadline),
         memfree=None if request.memfree is None else bytes_of("--memfree", request.memfree),
         on_finish=request.on_finish,
+        notify=notify,
+        notify_at=notify_at,
+        notify_by_variable=bool(notify) and is_in_variable(),
         max_tasks_per_worker=request.max_tasks_per_worker,
         max_worker_memory=(
             None if request.max_worker_memory is None else bytes_of("--max-worker-memory", request.max_worker_memory)

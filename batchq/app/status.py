@@ -114,7 +114,7 @@ class BatchStatus(NamedTuple):
             "failure_groups": [group_dict(group, self.names) for group in self.groups],
             "spent": dict(self.spent),
             "skipped": dict(self.skipped),
-            "spec": asdict(self.spec),
+            "spec": asdict(self.spec.shown()),
         }
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
+from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
 from batchq.app.status import BatchStatus, status_of
@@ -70,10 +71,12 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     try:
+        prepare(home, spec, hooks.note)
         folder = make(home, request.batch_id, spec)
     except BaseException:
         reader.close()
         raise
+    hooks = announcing(hooks, home, folder, spec)
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, outfile=outfile_of(spec)))
 
 
@@ -183,12 +186,15 @@ def resume(
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
         _read_on(folder, spec)
+    if now.spec.notify and not spec.notify:
+        told = ", ".join(now.spec.shown().notify)
+        hooks.note(f"the addresses to be told of its end ({told}) are from elsewhere, and will not be")
     if now.spec.out and not spec.out:
         hooks.note(f"results are not written to {now.spec.out}: that is from elsewhere, too")
     supervisor = Supervisor(
         folder,
         None,
-        hooks,
+        announcing_again(hooks, home, folder, spec),
         ignore_changed_input=ignore_changed_input,
         input_ended=input_ended,
         outfile=outfile_of(spec),
@@ -292,7 +298,7 @@ def _function_of(
     if not _is_ours(home, folder, spec):
         if func is None or (spec.setup and setup is None):
             raise SealBroken(folder.batch_id, bool(spec.setup))
-        spec = replace(spec, on_finish=None, out=None)  # sealed anew, they would be ours
+        spec = replace(spec, on_finish=None, out=None, notify=())  # sealed anew, they would be ours
     if func is not None:
         target, found = split_target(func, Path.cwd())
         spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None)

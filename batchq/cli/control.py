@@ -7,6 +7,7 @@ import sys
 import click
 
 from batchq.cli.console import Console, common_options, complain
+from batchq.cli.notify import send_owed
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 
@@ -59,7 +60,10 @@ def cancel(console: Console, /, batch_id: str, yes: bool) -> int:
         return 0
     if not _sure(yes, f"Cancel {batch_id} ({progress_words(now.tally, now.input_done)}) for good?"):
         return 2
-    _tell_state(console, batch_id, verbs.cancel(home, batch_id))
+    state = verbs.cancel(home, batch_id)
+    _tell_state(console, batch_id, state)
+    if state in ENDED:  # else the process that runs it sees to that
+        send_owed(console, batch_id)
     return 0
 
 

@@ -37,7 +37,7 @@ def set_(console: Console, /, batch_id: str, **options: Any) -> int:
         )
     spec = change_limits(console.home(), batch_id, changes)
     if console.as_json:
-        console.write_json({"batch_id": batch_id, "spec": asdict(spec)})
+        console.write_json({"batch_id": batch_id, "spec": asdict(spec.shown())})
     else:
         console.say(f"{batch_id}: {limits_words(spec)}")
     return 0

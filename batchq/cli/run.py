@@ -20,6 +20,7 @@ from batchq.cli.input_options import start_inputs
 from batchq.cli.item import show
 from batchq.cli.limit_options import start_limits
 from batchq.cli.limits import set_
+from batchq.cli.notify import send_owed, start_notices
 from batchq.cli.options import option
 from batchq.cli.report import report
 from batchq.cli.result_options import start_results
@@ -135,6 +136,7 @@ def cli(context: click.Context) -> None:
     help="Advanced: outcomes in memory at most; so many items can run twice after a crash.",
 )
 @start_limits
+@start_notices
 @detach_option
 @common_options
 @click.pass_obj
@@ -221,6 +223,7 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
     from batchq.app.status import BatchStatus, status
     from batchq.app.stored import build_report
     from batchq.app.text import at_a_time, progress_words
+    from batchq.app.words import count
     from batchq.engine.hooks import Hooks
     from batchq.model import ENDED
 
@@ -233,6 +236,8 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
             nothing = "there is nothing left to do" if session.state in ENDED else f"{session.holder} goes on with it"
             tell = complain if is_child() else console.say
             tell(f"{batch_id} is {session.state}; {nothing}")
+            if session.state in ENDED and (sent := send_owed(console, batch_id)):
+                tell(f"{batch_id}: {count(sent, 'notification')} sent")
             if console.as_json and session.state in ENDED:
                 console.write(report_json(build_report(home.find(batch_id))))
             return 0
@@ -299,6 +304,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     try:
         return _tell_end(console, now, ending, code)
     finally:
+        send_owed(console, batch_id)
         if now.spec.on_finish:
             run_on_finish(home, now, code)
 

@@ -20,7 +20,7 @@ OF_A_WHOLE_BATCH: Final = frozenset(
     {
         *("batch_id", "concurrency", "workers", "chunk_size", "limit", "durability", "grace", "max_uncommitted"),
         *("retry_budget", "no_breaker", "halt", "adaptive", "deadline", "memfree", "on_finish", "detach"),
-        *("out", "overwrite", "max_tasks_per_worker", "max_worker_memory"),
+        *("notify", "notify_at", "out", "overwrite", "max_tasks_per_worker", "max_worker_memory"),
     }
 )
 """Options of `start` that say nothing about a single item."""

@@ -249,7 +249,7 @@ class Supervisor:
             self._governor.begin(row)
             self._crew.relimit(row, self._governor.concurrency)
             self._rules.obey(row.spec)
-            log.info("other limits hold: %s", row.spec.to_json())
+            log.info("other limits hold: %s", row.spec.shown().to_json())
         self._seen = progress.changed_at
         return progress
 

@@ -5,6 +5,7 @@
     <home>/<batch_id>/lock          held by the supervisor
     <home>/<batch_id>/board         what each worker of this supervisor is at (engine/board.py)
     <home>/<batch_id>/worker-*.lock held by a worker that lives
+    <home>/<batch_id>/notify.lock   held by whoever tells the addresses of --notify
     <home>/<batch_id>/reserve       room for what is in memory when the disk is full (store/reserve.py)
 
 Locks are flock: they end with the process, so none can go stale.  Not the filelock library, because opening a

@@ -59,3 +59,14 @@ CREATE TABLE written (
     bytes  INTEGER NOT NULL,                       -- where that one ends
     tail   TEXT    NOT NULL                        -- hash of the last bytes before that: it is the same file
 );
+
+-- What --notify is to tell, a row an address; written with the change that it tells of, so that no crash parts them.
+CREATE TABLE outbox (
+    n          INTEGER PRIMARY KEY,
+    event      TEXT NOT NULL,                      -- webhook-id: by it a receiver knows what it has been told already
+    type       TEXT NOT NULL,
+    url        TEXT NOT NULL,
+    at         REAL NOT NULL,
+    data       TEXT NOT NULL,                      -- JSON: how the batch stood then
+    settled_at REAL                                -- NULL: still owed
+);

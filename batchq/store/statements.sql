@@ -612,3 +612,37 @@ SELECT number, bytes, tail FROM written;
 -- note_written
 INSERT INTO written (one, number, bytes, tail) VALUES (1, ?, ?, ?)
 ON CONFLICT (one) DO UPDATE SET number = excluded.number, bytes = excluded.bytes, tail = excluded.tail;
+
+-- owe
+-- An event for each address of --notify; nothing where there is none. Without a type, what the state means: a pause
+-- without a reason was the user's own, and no news to him.
+INSERT INTO outbox (event, type, url, at, data)
+SELECT :event, coalesce(:type, b.type), json_each.value, :now,
+       json_object('batch_id', b.batch_id,
+                   'state', CASE b.type WHEN 'batch.expired' THEN 'expired' ELSE b.state END,
+                   'reason', b.reason,
+                   'total_items', t.items,
+                   'input_done', json(CASE b.input_done WHEN 1 THEN 'true' ELSE 'false' END),
+                   'processed_items', t.success + t.failed,
+                   'success_count', t.success,
+                   'failure_count', t.failed,
+                   'failure_share', round(coalesce(1.0 * t.failed / (t.success + t.failed), 0.0), 4),
+                   'attempts', t.attempts,
+                   'retries', t.retries)
+FROM (SELECT batch_id, state, reason, input_done, spec,
+             CASE WHEN state = 'completed' THEN 'batch.completed'
+                  WHEN state = 'failed' THEN 'batch.halted'
+                  WHEN state = 'paused' AND reason IS NOT NULL THEN 'batch.paused'
+                  WHEN state = 'cancelled' AND ended_at >= json_extract(spec, '$.deadline') THEN 'batch.expired'
+                  WHEN state = 'cancelled' THEN 'batch.cancelled' END AS type
+      FROM batch) b, tally t, json_each(b.spec, '$.notify')
+WHERE coalesce(:type, b.type) IS NOT NULL;
+
+-- has_event
+SELECT EXISTS (SELECT 1 FROM outbox WHERE type = ?);
+
+-- read_owed
+SELECT n, event, type, url, at, data FROM outbox WHERE settled_at IS NULL ORDER BY n;
+
+-- settle
+UPDATE outbox SET settled_at = ? WHERE n = ?;

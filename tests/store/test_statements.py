@@ -28,6 +28,7 @@ COLD = {
     "has_spent", "read_pace", "read_rates", "read_spent", "read_budgets", "forget_budgets",  # a row a limit or unit
     "find_items", "near_items",  # somebody asks for one item; an index would cost each insert
     "read_written",  # one row at most
+    "has_event", "read_owed",  # a row a notification
     "list_jobs",  # from the newest on, and it stops at its limit
 }  # fmt: skip
 DATABASE_SQL = load_statements("database_statements.sql")
