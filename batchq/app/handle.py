@@ -79,7 +79,7 @@ class BatchHandle:
         """Go on with what is left, in worker processes of this program, and wait for the end; then the report.
 
         A batch that has ended is left as it is; one that another process is pausing is un-paused there, and goes on
-        there.
+        there. The addresses that `batchq start --notify` named are told, which may take a minute.
 
         Args:
             progress: show a bar, where there is a terminal or a notebook.

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from batchq.model import ENDED, NONE_SKIPPED, FailedAttempt, Failure, Outcome, Record, move
+from batchq.model import ENDED, NONE_SKIPPED, FailedAttempt, Failure, Outcome, Record
 from batchq.probe import reach
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.chunks import ChunkQueue
 from batchq.store.connection import SQL
-from batchq.store.outbox import owe_state
+from batchq.store.moves import happen
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader
@@ -64,21 +64,10 @@ def steer(path: Path, event: str) -> str:
     Whoever supervises it sees the change within a quarter of a second.
     """
     with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
-        before, state = _happen(connection, event)
+        before, state = happen(connection, event)
     if state in ENDED:
         drop_reserve(path.parent)
     return state or before
-
-
-def _happen(connection: db.Connection, event: str, reason: str | None = None) -> tuple[str, str | None]:
-    """The state before `event`, and after it; None where that state does not allow it."""
-    before: str = connection.execute(SQL["read_gate"]).fetchone()[1]
-    state = move(before, event)
-    if state is not None:
-        now = time.time()
-        connection.execute(SQL["set_state"], {"state": state, "before": before, "reason": reason, "now": now})
-        owe_state(connection, now)
-    return before, state
 
 
 def respecify(path: Path, spec: BatchSpec, handler: bytes | None, seal: str) -> None:
@@ -319,7 +308,7 @@ class BatchStore(BatchReader):
 
     def move_within(self, event: str, reason: str | None = None) -> str | None:
         """As `move`, in the transaction that the caller has open."""
-        return _happen(self._connection, event, reason)[1]
+        return happen(self._connection, event, reason)[1]
 
 
 class Filler:
