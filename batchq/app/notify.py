@@ -32,6 +32,8 @@ from batchq.store.seal import Seal
 
 IN_ALL_SECONDS: Final = 60.0
 """A receiver that is being restarted is back by then; who waits for the command's end waits no longer."""
+LEAST_SECONDS: Final = 10.0
+"""Whoever has waited for another that sends still has that long."""
 UNSET: Final = f"their secret is to stand in ${VARIABLE}, which is not set"
 ELSEWHERE: Final = "it is from elsewhere, and so are their addresses"
 
@@ -92,6 +94,7 @@ def deliver_owed(
     if not is_ours:
         return _unsent(folder, f"{lock.holder() or 'another process'} is at it")
     try:
+        deadline = max(deadline, time.monotonic() + min(seconds, LEAST_SECONDS))
         # Their column is not sealed: what is sent goes to sealed addresses only.
         owed = [each for each in outbox.owed(folder.database) if each.url in spec.notify]
         if not owed:

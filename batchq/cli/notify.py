@@ -34,7 +34,7 @@ def send_owed(console: Console, batch_id: str) -> int:
 
     What fails is told on stderr and stays owed: it changes nothing of what the command exits with. Nor does Ctrl-C.
     """
-    from batchq.app.notify import deliver_owed
+    from batchq.app.notify import ELSEWHERE, deliver_owed
     from batchq.errors import BatchqError
 
     home = console.home()
@@ -47,7 +47,7 @@ def send_owed(console: Console, batch_id: str) -> int:
         complain(f"notifications of {batch_id} are not sent: {error}")
         return 0
     for line in came.failed:
-        complain(f"{batch_id}: {line}; {_later(console, batch_id)}")
+        complain(f"{batch_id}: {line}" if ELSEWHERE in line else f"{batch_id}: {line}; {_later(console, batch_id)}")
     return came.sent
 
 

@@ -614,8 +614,8 @@ INSERT INTO written (one, number, bytes, tail) VALUES (1, ?, ?, ?)
 ON CONFLICT (one) DO UPDATE SET number = excluded.number, bytes = excluded.bytes, tail = excluded.tail;
 
 -- owe
--- An event for each address of --notify; nothing where there is none. Without a type, what the state means: a pause
--- without a reason was the user's own, and no news to him.
+-- An event for each address of --notify; nothing where there is none, or where the specification cannot be read. Without
+-- a type, what the state means: a pause without a reason was the user's own, and no news to him.
 INSERT INTO outbox (event, type, url, at, data)
 SELECT :event, coalesce(:type, b.type), json_each.value, :now,
        json_object('batch_id', b.batch_id,
@@ -629,13 +629,13 @@ SELECT :event, coalesce(:type, b.type), json_each.value, :now,
                    'failure_share', round(coalesce(1.0 * t.failed / (t.success + t.failed), 0.0), 4),
                    'attempts', t.attempts,
                    'retries', t.retries)
-FROM (SELECT batch_id, state, reason, input_done, spec,
-             CASE WHEN state = 'completed' THEN 'batch.completed'
-                  WHEN state = 'failed' THEN 'batch.halted'
-                  WHEN state = 'paused' AND reason IS NOT NULL THEN 'batch.paused'
-                  WHEN state = 'cancelled' AND ended_at >= json_extract(spec, '$.deadline') THEN 'batch.expired'
-                  WHEN state = 'cancelled' THEN 'batch.cancelled' END AS type
-      FROM batch) b, tally t, json_each(b.spec, '$.notify')
+FROM (SELECT *, CASE WHEN state = 'completed' THEN 'batch.completed'
+                     WHEN state = 'failed' THEN 'batch.halted'
+                     WHEN state = 'paused' AND reason IS NOT NULL THEN 'batch.paused'
+                     WHEN state = 'cancelled' AND ended_at >= json_extract(spec, '$.deadline') THEN 'batch.expired'
+                     WHEN state = 'cancelled' THEN 'batch.cancelled' END AS type
+      FROM (SELECT batch_id, state, reason, input_done, ended_at, iif(json_valid(spec), spec, '{}') AS spec
+            FROM batch)) b, tally t, json_each(b.spec, '$.notify')
 WHERE coalesce(:type, b.type) IS NOT NULL;
 
 -- has_event

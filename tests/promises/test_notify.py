@@ -124,7 +124,7 @@ def test_ctrl_c_gives_up_sending_and_the_exit_code_is_that_of_the_batch(bench: B
 def original(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Bench:
     """A batch that its breaker has paused."""
     bench = made(tmp_path_factory.mktemp("original"))
-    code, said = start(bench, "fails", 30, "--notify", receiver.at("/paused"))
+    code, said = start(bench, "fails", 30, "--notify", receiver.at("/paused", user="ann:pass@") + "?token=t0ken")
     assert code == 3, said
     assert receiver.types("/paused") == ["batch.paused"]
     assert receiver.taken("/paused")[0].event["data"]["reason"].endswith("items all failed")
@@ -138,6 +138,18 @@ def paused(original: Bench, tmp_path: Path) -> Bench:
     shutil.copytree(original.home, bench.home)
     (original.folder / "noted.py").write_text(HANDLERS.replace('raise ValueError("no")', "return 1"))
     return bench
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status b1", "status b1 --json", "status --json", "set b1 -c 3 --json", "report b1 --format json", "log b1"],
+)
+def test_no_command_tells_what_an_address_carries(
+    paused: Bench, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    said = say(capsys, paused.home, *command.split())
+    assert said.code == 0, said.err
+    assert not any(secret in said.out + said.err for secret in ("ann:", "pass@", "t0ken"))
 
 
 def test_resume_remembers_whom_to_tell(paused: Bench, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +169,7 @@ def test_batch_from_elsewhere_tells_nobody(
     before = receiver.types("/paused")
     (paused.folder / "noted.py").write_text(HANDLERS)
     again = say(capsys, paused.home, "resume", "b1", "--func", "noted.py:quick")
-    assert (again.code, "are from elsewhere, and will not be" in again.err) == (1, True), again.err
+    assert (again.code, "/paused) are from elsewhere, and will not be" in again.err) == (1, True), again.err
     assert receiver.types("/paused") == before
     assert json.loads(say(capsys, paused.home, "status", "b1", "--json").out)["spec"]["notify"] == []
 
