@@ -13,8 +13,14 @@
     │   ├── SealBroken             the batch's folder names code, and did not come from this user
     │   ├── OutputError            the file for results cannot be made, or may not be replaced
     │   ├── HomeError              the home folder cannot be used
+    │   ├── ServerRefused          the server of --server does not do what it is asked for
+    │   ├── NotAllowed             the owner of the server has not allowed that
     │   └── StoreError             batch.db is newer, damaged or no batch at all
     ├── BatchBusy                  exit 75: another process supervises that batch
+    ├── ServerUnreachable          exit 69: the server of --server does not answer
+    ├── ServerFailed               exit 70: that server answers with a fault of its own
+    ├── ServerBusy                 exit 75: another server runs on that home
+    ├── ServerSilent               exit 75: the server of the home gives no answer
     ├── StorageFailed              exit 74: disk or I/O, once started
     │   ├── FileDamaged            batch.db has lost a part of what it held
     │   ├── DiskFull               there is no room for what has to be written
@@ -213,12 +219,55 @@ class HomeError(UsageError):
         self.path = path
 
 
+class NotAllowed(UsageError):
+    """A caller of a server names a function or a file that its owner has not allowed."""
+
+
 class StoreError(UsageError):
     """A batch.db that this batchq cannot work with."""
 
     def __init__(self, path: str, reason: str, hint: str = "") -> None:
         super().__init__(f"{path}: {reason}", hint)
         self.path = path
+
+
+class ServerRefused(UsageError):
+    """The server that ``--server`` names does not do what it is asked for: no token, the wrong one, not allowed."""
+
+
+class ServerUnreachable(BatchqError):
+    """The server that ``--server`` names does not answer, or no longer does.
+
+    Args:
+        url: of the server.
+        reason: what went wrong.
+        hint: what to do next.
+        was_lost: there was a connection, so that the server may have heard what it was asked.
+
+    Example:
+        >>> str(ServerUnreachable("http://localhost:8765", "connection refused"))
+        'cannot reach http://localhost:8765: connection refused'
+    """
+
+    exit_code = 69
+
+    def __init__(
+        self, url: str, reason: str, hint: str = "Is `batchq serve` running there?", was_lost: bool = False
+    ) -> None:
+        super().__init__(f"cannot reach {url}: {reason}")
+        self.url = url
+        self.reason = reason
+        self.hint = hint
+        self.was_lost = was_lost
+
+
+class ServerFailed(BatchqError):
+    """The server that ``--server`` names answers with a fault of its own, or with what cannot be understood."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url} has failed: {reason}")
+        self.url = url
+        self.hint = "Its log, `server.log` in the folder `.server` of its home, tells more."
 
 
 class BatchBusy(BatchqError):
@@ -230,6 +279,35 @@ class BatchBusy(BatchqError):
         super().__init__(f"batch {batch_id!r} is already running: {holder}")
         self.batch_id = batch_id
         self.hint = f"`batchq status {batch_id}` shows how far it is."
+
+
+class ServerBusy(BatchqError):
+    """Another server runs on the home.
+
+    Args:
+        home: the folder of the batches.
+        server: the one that runs, in words.
+
+    Example:
+        >>> str(ServerBusy("/data/batches", "process 4711, since 2026-11-26 10:00:00 UTC"))
+        'another server runs on /data/batches: process 4711, since 2026-11-26 10:00:00 UTC'
+    """
+
+    exit_code = 75
+
+    def __init__(self, home: str, server: str) -> None:
+        super().__init__(f"another server runs on {home}: {server}")
+        self.hint = "`batchq serve --link` prints a link to it; another --home has a server of its own."
+
+
+class ServerSilent(BatchqError):
+    """The server of the home runs, and gives no answer."""
+
+    exit_code = 75
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"the server gives no answer ({server}): {reason}")
+        self.hint = "Its log is server.log in the folder .server of the home."
 
 
 class StorageFailed(BatchqError):

@@ -36,6 +36,8 @@ EXPIRED: Final = "expired"
 """Derived, never stored: the batch was cancelled because its deadline had passed."""
 ENDED: Final = frozenset({COMPLETED, CANCELLED, EXPIRED})
 """States that no `resume` leaves."""
+TAKE: Final = "take"
+"""The event by which a server goes on with a batch."""
 INTERRUPTED: Final = "interrupted"
 """Derived, never stored: the batch should run, but nobody holds its lock."""
 
@@ -50,7 +52,15 @@ MOVES: Final[Mapping[tuple[str, str], str]] = {
     (RUNNING, "complete"): COMPLETED,
     (FILLING, "halt"): HALTED,
     (RUNNING, "halt"): HALTED,
+    (QUEUED, TAKE): FILLING,
+    (FILLING, TAKE): FILLING,
+    (RUNNING, TAKE): RUNNING,
     (QUEUED, "pause"): PAUSED,
+    (PAUSED, "enqueue"): QUEUED,
+    (HALTED, "enqueue"): QUEUED,
+    (QUEUED, "give up"): HALTED,
+    (FILLING, "give up"): HALTED,
+    (RUNNING, "give up"): HALTED,
     (FILLING, "pause"): PAUSING,
     (RUNNING, "pause"): PAUSING,
     (PAUSING, "drained"): PAUSED,
@@ -69,7 +79,18 @@ MOVES: Final[Mapping[tuple[str, str], str]] = {
     (PAUSED, "retry"): PAUSED,
     (PAUSING, "retry"): PAUSING,
 }
-"""(state, event) to the next state; what is not here cannot happen."""
+"""(state, event) to the next state; what is not here cannot happen.
+
+``supervise`` is a user who runs a batch, ``take`` a server whose turn for it has come: the server never wakes what was
+paused or halted between its look and its child's.  ``enqueue`` is a user who leaves a batch to the server, ``give up``
+a server that cannot run it::
+
+    start --queue ─▶ queued ──take, supervise──▶ filling ─▶ running ─▶ completed
+                     │ ▲  └─────give up─────┐     └─give up──┴─halt─▶ failed
+                pause│ │enqueue             ▼                        │
+                     ▼ └───────────────── failed ◀───────────────────┘
+                   paused ──enqueue──▶ queued
+"""
 
 
 def move(state: str, event: str) -> str | None:

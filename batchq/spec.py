@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -199,14 +200,17 @@ class BatchSpec:
     @classmethod
     def from_json(cls, text: str) -> BatchSpec:
         """The specification that `to_json` wrote; keys of later releases are ignored."""
-        data: dict[str, Any] = json.loads(text)
-        source = data.pop("source")
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BatchSpec:
+        """The specification of which `dataclasses.asdict` made `data`; keys of later releases are ignored."""
+        source = dict(data["source"])
         files = tuple(SourceSpec(**_known(SourceSpec, file)) for file in source.pop("files", ()))
-        source = SourceSpec(**_known(SourceSpec, source), files=files)
-        return cls(source=source, **_known(cls, data))
+        return cls(source=SourceSpec(**_known(SourceSpec, source), files=files), **_known(cls, data))
 
 
-def _known(cls: type, data: dict[str, Any]) -> dict[str, Any]:
+def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     names = cls.__dataclass_fields__  # type: ignore[attr-defined]
     known = {key: value for key, value in data.items() if key in names and key != "source"}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}

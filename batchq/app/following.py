@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from batchq.app.progress import Display
+from batchq.app.serving import server_lock
 from batchq.app.status import BatchStatus, status_of
 from batchq.model import COMPLETED
 from batchq.store.home import BatchFolder, Home
@@ -16,7 +17,7 @@ POLL_SECONDS: Final = 0.1
 
 
 def follow(home: Home, batch_id: str, display: Display, sleep: Callable[[float], None] = time.sleep) -> BatchStatus:
-    """Show how far a batch is until no process runs it; how it stands then.
+    """Show how far a batch is until no process runs it, nor a server will as soon as it can; how it stands then.
 
     Args:
         home: where it is.
@@ -25,7 +26,7 @@ def follow(home: Home, batch_id: str, display: Display, sleep: Callable[[float],
         sleep: waits so many seconds between two looks.
     """
     folder = home.find(batch_id)
-    while (status := status_of(folder)).holder is not None:
+    while (status := status_of(folder)).holder is not None or (status.is_wanted and server_lock(home).is_held()):
         with reading(folder.database) as reader:
             display.show(reader.progress())
         sleep(POLL_SECONDS)

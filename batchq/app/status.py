@@ -6,7 +6,7 @@ Kept apart from the verbs: `batchq status` must be instant, so this module loads
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from batchq.app.groups import group_dict
 from batchq.app.words import iso
 from batchq.errors import BatchqError
 from batchq.model import (
+    ACTIVE,
     CANCELLED,
     CANCELLING,
     ENDED,
@@ -33,6 +34,7 @@ from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import BatchReader, reading
 from batchq.store.rows import ErrorGroup
+from batchq.store.turns import ADOPTED, OWN, Turn
 
 GROUPS_SHOWN: Final = 5
 ABANDONED: Final[Mapping[str, str]] = {
@@ -42,6 +44,9 @@ ABANDONED: Final[Mapping[str, str]] = {
     CANCELLING: CANCELLED,
 }
 """What a stored state amounts to when no process supervises the batch: nothing of it is in flight any more."""
+SERVED: Final[Mapping[int, str | None]] = {0: None, ADOPTED: "adopted", OWN: "own"}
+"""What a server does for a batch, as JSON tells it."""
+NO_TURN: Final = Turn(QUEUED)
 RESUMABLE: Final = frozenset({QUEUED, INTERRUPTED, PAUSED, HALTED})
 """States that `batchq resume` leaves."""
 
@@ -62,6 +67,7 @@ class BatchStatus(NamedTuple):
         skipped: records of the input that became no items, by the option that left them out.
         names: ids of the items that the groups have as examples, by ``seq``.
         without_rest: the batch goes on without the rest of its input, because the user said so.
+        turn: its place in the queue of a server.
     """
 
     batch_id: str
@@ -82,11 +88,22 @@ class BatchStatus(NamedTuple):
     skipped: Mapping[str, int] = MappingProxyType({})
     names: Mapping[int, str | int] = MappingProxyType({})
     without_rest: bool = False
+    turn: Turn = NO_TURN
 
     @property
     def input_cut(self) -> bool:
         """Whether nobody can read the rest of the input but who handed it over: it was not stored to its end."""
         return self.spec.source.is_once and not self.input_done
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a server on its home runs it, as soon as nobody does and its turn has come."""
+        turn = self.turn
+        if turn.served == OWN:
+            return turn.state == QUEUED or turn.state in ACTIVE
+        # The rest of an input that only a program can hand over is that program's to bring.
+        is_ours = turn.served == ADOPTED and not self.spec.source.is_program and not self.input_cut
+        return is_ours and turn.state in ACTIVE and not turn.left
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it: times in ISO 8601, UTC; the rate in items per second."""
@@ -96,6 +113,8 @@ class BatchStatus(NamedTuple):
             "state": self.state,
             "reason": self.reason,
             "holder": self.holder,
+            "priority": self.turn.priority,
+            "served": SERVED[self.turn.served],
             "total_items": tally.items,
             "input_done": self.input_done,
             "input_cut": self.input_cut or self.without_rest,
@@ -114,6 +133,7 @@ class BatchStatus(NamedTuple):
             "failure_groups": [group_dict(group, self.names) for group in self.groups],
             "spent": dict(self.spent),
             "skipped": dict(self.skipped),
+            "exit_code": self.exit_code,
             "spec": asdict(self.spec.shown()),
         }
 
@@ -130,6 +150,16 @@ def list_batches(home: Home) -> Iterator[BatchStatus | BatchqError]:
             yield status(home, batch_id)
         except BatchqError as error:
             yield error
+
+
+def ended_before(found: Iterable[BatchStatus | BatchqError], seconds: float) -> Iterator[BatchStatus]:
+    """Those that have ended, and did so more than `seconds` ago."""
+    now = time.time()
+    for batch in found:
+        if not isinstance(batch, BatchStatus) or batch.state not in ENDED or batch.ended_at is None:
+            continue
+        if now - batch.ended_at >= seconds:
+            yield batch
 
 
 def status_of(folder: BatchFolder) -> BatchStatus:
@@ -172,6 +202,7 @@ def status_in(folder: BatchFolder, reader: BatchReader) -> BatchStatus:
         skipped=skipped,
         names=names,
         without_rest=reader.is_input_cut(),
+        turn=reader.turn(),
     )
 
 

@@ -5,14 +5,29 @@ Read by blocks from the end and in whole lines, so that a log of gigabytes costs
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 BLOCK: Final = 64 * 1024
 POLL_SECONDS: Final = 0.1
+
+
+class LogPage(NamedTuple):
+    """Some lines of a log.
+
+    Attributes:
+        lines: with their ends.
+        next: behind so many bytes come those that follow; the last of `lines`, if it is not whole yet, among them.
+        is_whole: the last line has its end.
+    """
+
+    lines: list[str]
+    next: int
+    is_whole: bool
 
 
 def read_lines(path: Path, last: int | None = None) -> Iterator[str]:
@@ -29,6 +44,32 @@ def read_lines(path: Path, last: int | None = None) -> Iterator[str]:
                 yield _text(line)
     except FileNotFoundError:
         return
+
+
+def page_of_lines(path: Path, most_bytes: int, last: int = 0, after: int | None = None) -> LogPage:
+    """Lines of the file, as far as they fit into `most_bytes`; none where there is no file.
+
+    Args:
+        path: the file.
+        most_bytes: of all of them together.
+        last: so many from its end.
+        after: those behind so many bytes instead; from the beginning of a file that has less.
+    """
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = max(start_of_last(file, last), end - most_bytes) if after is None else after if after <= end else 0
+            file.seek(max(0, start - 1))
+            is_cut = after is None and start > 0 and file.read(1) != b"\n"
+            file.seek(start)
+            block = file.read(min(end - start, most_bytes))
+    except FileNotFoundError:
+        return LogPage([], 0, True)
+    rest = len(block) - (block.rfind(b"\n") + 1)
+    if rest and start + len(block) < end:  # more lines than fit, or one that does not
+        block, rest = (block[:-rest], 0) if rest < len(block) else (block, 0)
+    lines = [_text(line) for line in io.BytesIO(block)]
+    return LogPage(lines[1:] if is_cut and len(lines) > 1 else lines, start + len(block) - rest, not rest)
 
 
 def follow_lines(

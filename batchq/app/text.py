@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from batchq.app.groups import group_dict, group_lines
 from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.words import count, duration, moment, rate, shorten
-from batchq.model import COMPLETED, Tally
+from batchq.model import COMPLETED, QUEUED, Tally
 from batchq.pace import budgets_of, over_budget
 from batchq.spec import BatchSpec
 
@@ -90,6 +90,8 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
         lines.append(("reason", shorten(status.reason, 400)))
     if status.holder:
         lines.append(("run by", status.holder))
+    if status.state == QUEUED:
+        lines.append(("priority", str(status.turn.priority)))
     lines.append(("input", shorten(status.spec.source.name) + (f"; {CUT_OFF}" if status.without_rest else "")))
     if status.spec.out is not None:
         lines.append(("output", shorten(status.spec.out)))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
 
-from batchq.app.status import BatchStatus, list_batches, status_of
-from batchq.model import ENDED
+from batchq.app.status import status_of
 from batchq.store.batch import DAMAGED, BatchStore
 from batchq.store.connection import DatabaseError
 from batchq.store.home import Home
@@ -73,13 +70,3 @@ def remove(home: Home, batch_id: str) -> None:
         folder.remove()
     finally:
         lock.release()
-
-
-def ended_before(home: Home, seconds: float) -> Iterator[BatchStatus]:
-    """Batches that have ended, and did so more than `seconds` ago."""
-    now = time.time()
-    for batch in list_batches(home):
-        if not isinstance(batch, BatchStatus) or batch.state not in ENDED or batch.ended_at is None:
-            continue
-        if now - batch.ended_at >= seconds:
-            yield batch

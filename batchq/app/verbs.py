@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -30,18 +30,19 @@ from batchq.errors import (
 from batchq.fingerprint import fingerprint
 from batchq.handlers import Handler, load_handler, load_target, split_target, unpickle
 from batchq.inputs import open_reader
-from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, Tally
+from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, TAKE, Tally
 from batchq.spec import BatchSpec
 from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
 from batchq.store.descriptors import too_many_files, used_up
-from batchq.store.home import BatchFolder, Home
+from batchq.store.home import BatchFolder, FileLock, Home
 from batchq.store.reading import reading
 from batchq.store.rerun import rerun
 from batchq.store.reserve import make_reserve
 from batchq.store.rows import ResultRow
 from batchq.store.seal import Seal
 from batchq.store.skipped import reopen_input
+from batchq.store.turns import OWN, disown
 
 CANNOT_LOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -80,7 +81,14 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, outfile=outfile_of(spec)))
 
 
-def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | None = None) -> BatchFolder:
+def make(
+    home: Home,
+    batch_id: str | None,
+    spec: BatchSpec,
+    handler: bytes | None = None,
+    turn: int | None = None,
+    lock: FileLock | None = None,
+) -> BatchFolder:
     """Make the folder and the file of a new batch.
 
     Args:
@@ -88,34 +96,42 @@ def make(home: Home, batch_id: str | None, spec: BatchSpec, handler: bytes | Non
         batch_id: the user's own id; None chooses one.
         spec: what it is.
         handler: its function, where that is stored by value.
+        turn: its priority in the queue of a server that runs it; None where no server does.
+        lock: of the folder, where that is claimed already.
 
     Raises:
         UsageError: the id or the home cannot be used.
         BatchBusy: another process is making it.
     """
     descriptors.require(spec.workers)
-    try:
-        folder = home.claim(batch_id)
-    except BatchExists as taken:
-        folder = home.cut_short(taken.batch_id)
-    try:
-        lock = folder.supervise()
-    except StorageFailed as error:  # a file system that cannot lock is found out now
-        folder.remove()
-        raise _unusable(home, error.__cause__ or error) from error
+    lock = lock or _claimed(home, batch_id)
+    folder = BatchFolder(lock.path.parent)
     try:
         if folder.database.exists():
             raise BatchExists(folder.batch_id)
-        _make_file(home, folder, spec, handler)
+        _make_file(home, folder, spec, handler, turn)
     finally:
         lock.release()
     return folder
 
 
-def _make_file(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None) -> None:
+def _claimed(home: Home, batch_id: str | None) -> FileLock:
+    """The lock of a new batch's folder."""
+    try:
+        folder = home.claim(batch_id)
+    except BatchExists as taken:
+        folder = home.cut_short(taken.batch_id)
+    try:
+        return folder.supervise()
+    except StorageFailed as error:  # a file system that cannot lock is found out now
+        folder.remove()
+        raise _unusable(home, error.__cause__ or error) from error
+
+
+def _make_file(home: Home, folder: BatchFolder, spec: BatchSpec, handler: bytes | None, turn: int | None) -> None:
     try:
         make_reserve(folder.path)
-        create_batch(folder.database, folder.batch_id, spec, handler, Seal(home.path).over(spec, handler))
+        create_batch(folder.database, folder.batch_id, spec, handler, Seal(home.path).over(spec, handler), turn)
     except BaseException as error:
         folder.remove()
         if isinstance(error, (OSError, DatabaseError, StorageFailed)):
@@ -142,6 +158,7 @@ def resume(
     setup: str | None = None,
     read_all: bool = False,
     no_strict: bool = False,
+    served: bool = False,
 ) -> Session | BatchStatus:
     """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
@@ -157,14 +174,17 @@ def resume(
         setup: likewise.
         read_all: read the rest of an input of which only the first records were read.
         no_strict: from here on a record that cannot be read fails alone.
+        served: a server goes on with it, whose turn has come; what was paused meanwhile stays so.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
         BatchBusy: another process supervises it.
     """
     folder = home.find(batch_id)
-    unpaused = status_of(folder).state == PAUSING and steer(folder.database, "resume") in ACTIVE
+    unpaused = not served and status_of(folder).state == PAUSING and steer(folder.database, "resume") in ACTIVE
     now = status_of(folder)
+    if served and not now.is_wanted:
+        return now
     reopens = read_all and _has_rest(now)
     if (now.state in ENDED and not reopens) or (unpaused and now.holder is not None):
         if now.state in ENDED and now.spec.out and _is_ours(home, folder, now.spec):
@@ -173,24 +193,18 @@ def resume(
     descriptors.require(now.spec.workers)
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
-        raise UsageError(
-            _input_lost(now.spec), f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
-        )
+        raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
     spec, pickled = _function_of(home, folder, now.spec, func, setup)
     spec = replace(spec, strict=spec.strict and not no_strict)
     if spec != now.spec:
         respecify_locked(home, folder, spec, pickled)
         tell_change(folder, now.spec, spec, hooks.note)
-    if now.spec.on_finish and not spec.on_finish:
-        hooks.note(f"the command for its end ({now.spec.on_finish}) is from elsewhere, and will not be run")
+    _tell_dropped(now.spec, spec, hooks.note)
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
         _read_on(folder, spec)
-    if now.spec.notify and not spec.notify:
-        told = ", ".join(now.spec.shown().notify)
-        hooks.note(f"the addresses to be told of its end ({told}) are from elsewhere, and will not be")
-    if now.spec.out and not spec.out:
-        hooks.note(f"results are not written to {now.spec.out}: that is from elsewhere, too")
+    if not served and now.turn.served == OWN:
+        disown(folder.database)
     supervisor = Supervisor(
         folder,
         None,
@@ -198,8 +212,30 @@ def resume(
         ignore_changed_input=ignore_changed_input,
         input_ended=input_ended,
         outfile=outfile_of(spec),
+        event=TAKE if served else "supervise",
     )
     return Session(batch_id, spec, supervisor)
+
+
+def check_can_go_on(home: Home, batch_id: str) -> None:
+    """Raise the `UsageError` with which `resume` would refuse, as far as that can be told without the function."""
+    folder = home.find(batch_id)
+    now = status_of(folder)
+    if now.input_cut:
+        raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
+    if not _is_ours(home, folder, now.spec):
+        raise SealBroken(batch_id, bool(now.spec.setup))
+
+
+def _tell_dropped(before: BatchSpec, spec: BatchSpec, note: Callable[[str], None]) -> None:
+    """Tell what of a batch from elsewhere will not be done."""
+    if before.on_finish and not spec.on_finish:
+        note(f"the command for its end ({before.on_finish}) is from elsewhere, and will not be run")
+    if before.notify and not spec.notify:
+        told = ", ".join(before.shown().notify)
+        note(f"the addresses to be told of its end ({told}) are from elsewhere, and will not be")
+    if before.out and not spec.out:
+        note(f"results are not written to {before.out}: that is from elsewhere, too")
 
 
 def pause(home: Home, batch_id: str) -> str:
@@ -271,6 +307,10 @@ def _input_lost(spec: BatchSpec) -> str:
     if spec.source.is_program:
         return "the rest of its items is known only to the program that began it: run that again with the same batch_id"
     return "standard input was cut off, and cannot be read again from where it was"
+
+
+def _input_ended(batch_id: str) -> str:
+    return f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
 
 
 def _leave(folder: BatchFolder, event: str) -> str:

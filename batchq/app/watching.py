@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from batchq.app.status import BatchStatus, list_batches, status_of
+from batchq.app.status import BatchStatus, list_batches, status_in
 from batchq.app.text import progress_words, status_table, status_text
 from batchq.app.words import duration, rate, shorten
 from batchq.store.home import BatchFolder, Home
-from batchq.store.reading import reading
+from batchq.store.reading import BatchReader, reading
 
 PACE_SECONDS: Final = 10.0
 """The rate is that of so many last seconds: shorter jumps about, longer hides what has just changed."""
@@ -77,12 +77,14 @@ class Watch:
 
     def look(self) -> Look:
         """How the batch stands now."""
-        status = self._with_pace(status_of(self._folder))
+        with reading(self._folder.database) as reader:
+            return self.look_by(reader)
+
+    def look_by(self, reader: BatchReader) -> Look:
+        """The same by a reader of its file."""
+        status = self._with_pace(status_in(self._folder, reader))
         begun = _begun(self._folder) if status.holder is not None else []
-        named: dict[int, str | int] = {}
-        if begun:
-            with reading(self._folder.database) as reader:
-                named = reader.names(begun[:NAMED])
+        named = reader.names(begun[:NAMED]) if begun else {}
         return Look(status, len(begun), tuple(named[seq] for seq in begun[:NAMED] if seq in named))
 
     def _with_pace(self, status: BatchStatus) -> BatchStatus:
@@ -149,10 +151,10 @@ def look_line(status: BatchStatus) -> str:
     return words + "\n"
 
 
-def home_text(batches: Iterable[BatchStatus], home: Home) -> str:
-    """A screen of all batches."""
+def home_text(batches: Iterable[BatchStatus], place: str) -> str:
+    """A screen of all batches of the home at `place`."""
     listed = list(batches)
-    return status_table(listed) if listed else f"no batches in {home.path}\n"
+    return status_table(listed) if listed else f"no batches in {place}\n"
 
 
 def _begun(folder: BatchFolder) -> list[int]:

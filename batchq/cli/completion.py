@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from batchq.cli.console import Console, common_options
+from batchq.cli.console import Console, local_options
+from batchq.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -35,8 +36,10 @@ class Completed(click.types.StringParamType):
         if self.kind != "batch":
             return [CompletionItem(incomplete, type=self.kind)]
         try:
+            if ctx.obj.server is not None:
+                return []  # a server may be slow to answer
             return [CompletionItem(each) for each in ctx.obj.home().batch_ids() if each.startswith(incomplete)]
-        except OSError:
+        except (OSError, UsageError):
             return []  # whoever presses Tab wants no message about a folder that cannot be read
 
 
@@ -48,20 +51,25 @@ KINDS: Final = {
     "setup": Completed("file"),
     "output": Completed("file"),
     "home": Completed("dir"),
+    "token_file": Completed("file"),
 }
 
 
 def complete_by_name(command: click.Command) -> None:
-    """Let the shell complete the parameters of `command` that bear one of these names."""
+    """Let the shell complete the parameters of `command` that bear one of these names, and are texts as yet.
+
+    A type that makes something else of the text stays: it knows by itself how to complete it.
+    """
     for parameter in command.params:
         names_new_one = isinstance(parameter, click.Option) and parameter.name == "batch_id"
-        if parameter.name in KINDS and not names_new_one:
+        is_text = isinstance(parameter.type, click.types.StringParamType)
+        if parameter.name in KINDS and is_text and not names_new_one:
             parameter.type = KINDS[parameter.name]
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@common_options
+@local_options
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> int:
     """Print what makes a shell complete verbs, options and ids of batches.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from batchq.cli.console import Console, common_options, one_line
+from batchq.cli.console import Console, local_options, one_line
 from batchq.cli.settings import COMMON, Settings
 
 
@@ -22,7 +22,7 @@ class Held(NamedTuple):
 
 @click.command()
 @click.option("--show-origin", is_flag=True, help="Say where each comes from: file and line, variable, default.")
-@common_options
+@local_options
 @click.pass_context
 def config(context: click.Context, /, show_origin: bool) -> int:
     """Show the settings that hold here: of files, of the environment, and the defaults.
@@ -60,6 +60,9 @@ def _held(context: click.Context) -> Iterator[Held]:
     home = context if context.get_parameter_source("home") is ParameterSource.COMMANDLINE else root
     quiet = context if context.get_parameter_source("quiet") is ParameterSource.COMMANDLINE else root
     yield Held("home", str(console.home().path), _origin(home, settings.options["home"], settings))
+    if console.server is not None:
+        named = any(each.get_parameter_source("server") is ParameterSource.COMMANDLINE for each in (context, root))
+        yield Held("server", console.server, "command line" if named else "environment BATCHQ_SERVER")
     yield Held("quiet", console.quiet, _origin(quiet, settings.options["quiet"], settings))
 
 

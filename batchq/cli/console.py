@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO, TypeVar
 
 import click
 
-from batchq.errors import BatchqError
+from batchq.cli.place import PLACES, Place, server_options
+from batchq.errors import BatchqError, UsageError
 
 if TYPE_CHECKING:
+    from batchq.app.batches import Batches
+    from batchq.remote.batches import ServerBatches
     from batchq.store.home import Home
 
 FAULT: Final = 70
@@ -47,31 +50,70 @@ class Console:
         self.quiet = False
         self.log: Path | None = None
         self.died_of: int | None = None
-        self._home: str | None = None
-        self._home_named = False
+        self._place = Place()
+        self._there: ServerBatches | None = None
+
+    def batches(self) -> Batches:
+        """The batches that this command is about: those of its home, or of the server that it names."""
+        if self.server is not None:
+            return self.server_batches()
+        from batchq.app.home_batches import HomeBatches
+
+        return HomeBatches(self.home())
+
+    def server_batches(self) -> ServerBatches:
+        """Those of the server; only where there is a `server`."""
+        if self._there is None:
+            from batchq.remote.address import address_of, token_of
+            from batchq.remote.batches import ServerBatches
+            from batchq.remote.client import Client
+
+            assert self.server is not None
+            address = address_of(self.server)
+            self._there = ServerBatches(Client(address, token_of(address, self._place.token_file, self.home().path)))
+        return self._there
+
+    def close(self) -> None:
+        """Leave the server, where there is one."""
+        if self._there is not None:
+            self._there.client.close()
 
     def home(self) -> Home:
         """The home of this command: --home, else $BATCHQ_HOME, else the user's state folder."""
         from batchq.store.home import Home
 
-        return Home.at(self._home)
-
-    def set_home(self, path: str, named: bool) -> None:
-        """Take note of --home (`named`) or $BATCHQ_HOME."""
-        self._home = path
-        self._home_named = named
-
-    def command(self, *words: str) -> str:
-        """A command to recommend: with --home, where this one needed it."""
-        return shlex.join(["batchq", *words]) + self._home_option
-
-    def with_home(self, hint: str) -> str:
-        """`hint`, whose commands work in the home of this one: they stand in backticks or behind the last colon."""
-        return re.sub(r"`batchq [^`]+(?=`)|(?<=: )batchq .+$", lambda found: found[0] + self._home_option, hint)
+        return Home.at(self._place.value("home"))
 
     @property
-    def _home_option(self) -> str:
-        return f" --home {shlex.quote(self._home)}" if self._home and self._home_named else ""
+    def server(self) -> str | None:
+        """The URL of --server or $BATCHQ_SERVER; None where this command is about batches of this machine."""
+        return self._place.server
+
+    def only_here(self, what: str, by_variable: bool = True) -> None:
+        """Refuse to do with a server what can be done on this machine alone.
+
+        Args:
+            what: it is, in words: "a batch is checked where its file is".
+            by_variable: $BATCHQ_SERVER names one too; else that is not about this command.
+
+        Raises:
+            UsageError: a server is named.
+        """
+        if self.server is not None and (by_variable or self._place.is_named("server")):
+            raise UsageError(f"{what}, not on a server", "Leave --server out, or name a home with --home.")
+
+    def take_place(self, name: str, value: str, named: bool) -> None:
+        """Take note of an option that says where the batches are (`named`), or of its variable."""
+        self._place.take(name, value, named)
+
+    def command(self, *words: str) -> str:
+        """A command to recommend: with --home or --server, where this one needed it."""
+        return shlex.join(["batchq", *words]) + self._place.words
+
+    def with_home(self, hint: str) -> str:
+        """`hint`, whose commands work where this one does: they stand in backticks or behind the last colon."""
+        commands = r"`batchq (?!serve)[^`]+(?=`)|(?<=: )batchq .+$"
+        return re.sub(commands, lambda found: found[0] + self._place.words, hint)
 
     def say(self, text: str) -> None:
         """A message on stderr, not with -q."""
@@ -133,6 +175,20 @@ def whole(stream: TextIO) -> TextIO:
 
 def common_options(command: F) -> F:
     """The options that may stand before or after the verb; a command finds them in its `Console`."""
+    return server_options(_everywhere(command), _take)
+
+
+def local_options(command: F) -> F:
+    """The same of a command that is about this machine: it takes --server to say why not, or to ignore it."""
+    return hidden_server(_everywhere(command))
+
+
+def hidden_server(command: F) -> F:
+    """--server for a command that does not offer it."""
+    return click.option("--server", hidden=True, expose_value=False, callback=_take)(command)
+
+
+def _everywhere(command: F) -> F:
     for option in (
         click.option(
             "-q",
@@ -211,6 +267,8 @@ def run_command(group: click.Group, arguments: list[str] | None) -> int:
             f"The traceback is in {_keep(console.log)}.",
         )
         return FAULT
+    finally:
+        console.close()
     if console.died_of is not None:
         # A shell loop around us goes on unless we die of the very signal.
         signal.signal(console.died_of, signal.SIG_DFL)
@@ -222,13 +280,14 @@ def _take(context: click.Context, parameter: click.Parameter, value: Any) -> Non
     console = context.ensure_object(Console)
     if not value:
         return
-    if parameter.name == "home":
-        source = context.get_parameter_source("home")
+    name = str(parameter.name)
+    if name in PLACES:
+        source = context.get_parameter_source(name)
         named = source is click.core.ParameterSource.COMMANDLINE
         if named or context.parent is None:  # after the verb only what is really there
-            console.set_home(value, named)
+            console.take_place(name, value, named)
     else:
-        setattr(console, str(parameter.name), True)
+        setattr(console, name, True)
 
 
 def _keep(log: Path | None) -> Path:

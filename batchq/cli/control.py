@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from batchq.cli.console import Console, common_options, complain
+from batchq.cli.console import Console, common_options, complain, local_options
 from batchq.cli.notify import send_owed
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
@@ -25,13 +25,12 @@ def pause(console: Console, /, batch_id: str, wait: bool) -> int:
     \b
       batchq pause batch-20261125-001 --wait
     """
-    from batchq.app import following, verbs
     from batchq.model import ENDED, LEAVING
 
-    home = console.home()
-    state = verbs.pause(home, batch_id)
+    batches = console.batches()
+    state = batches.pause(batch_id)
     if wait and state in LEAVING:
-        state = following.wait_for_state(home.find(batch_id), LEAVING)
+        state = batches.settled(batch_id)
     nothing = state in ENDED or state == "failed"
     _tell_state(console, batch_id, state, "there is nothing to pause" if nothing else "")
     return 0
@@ -48,21 +47,19 @@ def cancel(console: Console, /, batch_id: str, yes: bool) -> int:
     \b
       batchq cancel batch-20261125-001
     """
-    from batchq.app import verbs
-    from batchq.app.status import status
     from batchq.app.text import progress_words
     from batchq.model import ENDED
 
-    home = console.home()
-    now = status(home, batch_id)
+    batches = console.batches()
+    now = batches.status(batch_id)
     if now.state in ENDED:
         _tell_state(console, batch_id, now.state, "there is nothing to cancel")
         return 0
     if not _sure(yes, f"Cancel {batch_id} ({progress_words(now.tally, now.input_done)}) for good?"):
         return 2
-    state = verbs.cancel(home, batch_id)
+    state = batches.cancel(batch_id)
     _tell_state(console, batch_id, state)
-    if state in ENDED:  # else the process that runs it sees to that
+    if state in ENDED and console.server is None:  # else the process that runs it sees to that
         send_owed(console, batch_id)
     return 0
 
@@ -83,10 +80,10 @@ def wait(console: Console, /, batch_id: str, follow: bool) -> int:
     from batchq.app.progress import open_display
     from batchq.app.text import go_on_line
 
-    home = console.home()
-    home.find(batch_id)
+    batches = console.batches()
+    batches.status(batch_id)
     with open_display(console.quiet or not follow) as display:
-        status = following.follow(home, batch_id, display)
+        status = batches.follow(batch_id, display)
     if console.as_json:
         console.write_json(status.to_dict())
     code = following.exit_code(status)
@@ -107,15 +104,13 @@ def rm(console: Console, /, batch_ids: tuple[str, ...], yes: bool) -> int:
     \b
       batchq rm batch-20261125-001 batch-20261125-002
     """
-    from batchq.app import upkeep
-
-    home = console.home()
+    batches = console.batches()
     for batch_id in batch_ids:
-        home.find(batch_id, whole=False)
+        batches.find(batch_id)
     if not _sure(yes, f"Delete {', '.join(batch_ids)} and all their results?"):
         return 2
     for batch_id in batch_ids:
-        upkeep.remove(home, batch_id)
+        batches.remove(batch_id)
         console.say(f"{batch_id} is deleted")
     if console.as_json:
         console.write_json({"deleted": list(batch_ids)})
@@ -135,16 +130,17 @@ def prune(console: Console, /, older_than: str, yes: bool) -> int:
     \b
       batchq prune --older-than 30d
     """
-    from batchq.app import upkeep
+    from batchq.app.status import ended_before
     from batchq.app.words import count
     from batchq.units import seconds_of
 
-    home = console.home()
-    found = list(upkeep.ended_before(home, seconds_of("--older-than", older_than)))
+    seconds = seconds_of("--older-than", older_than)
+    batches = console.batches()
+    found = list(ended_before(batches.all(), seconds))
     if found and not _sure(yes, f"Delete {count(len(found), 'batch', 'batches')}, {found[0].batch_id} first?"):
         return 2
     for batch in found:
-        upkeep.remove(home, batch.batch_id)
+        batches.remove(batch.batch_id)
     console.say(f"{count(len(found), 'batch', 'batches')} deleted")
     if console.as_json:
         console.write_json({"deleted": [batch.batch_id for batch in found]})
@@ -154,7 +150,7 @@ def prune(console: Console, /, older_than: str, yes: bool) -> int:
 @click.command()
 @click.argument("batch_id", metavar="ID")
 @click.option("--repair", is_flag=True, help="Mend counts and queue from the items and their outcomes.")
-@common_options
+@local_options
 @click.pass_obj
 def check(console: Console, /, batch_id: str, repair: bool) -> int:
     """Test a batch's file: its integrity, the counts against the rows, the queue against the items.
@@ -166,6 +162,7 @@ def check(console: Console, /, batch_id: str, repair: bool) -> int:
     """
     from batchq.app import upkeep
 
+    console.only_here("a batch is checked on the machine where its file is")
     found = upkeep.check(console.home(), batch_id, repair)
     if console.as_json:
         console.write_json({"batch_id": batch_id, "broken": found.broken, "mended": found.mended})

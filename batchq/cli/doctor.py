@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchq.cli.console import Console, common_options, complain, one_line
+from batchq.cli.console import Console, complain, local_options, one_line
 from batchq.cli.detach import is_child
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@common_options
+@local_options
 @click.pass_obj
 def doctor(console: Console, /) -> int:
     """Test whether batches can run here: Python, SQLite, locks, disk, limits, permissions. Changes nothing.

@@ -34,11 +34,9 @@ def show(console: Console, /, batch_id: str, item: str, full: bool, only: str | 
       batchq show batch-20261125-001 '#12' --full | less
       batchq show batch-20261125-001 a4 --payload > a4.json
     """
-    from batchq.app.items import find_items
-
     if only and (console.as_json or full):
         raise click.UsageError(f"--{only} excludes {'--json' if console.as_json else '--full'}")
-    found = find_items(console.home().find(batch_id), item)
+    found = console.batches().items(batch_id, item)
     if only == "payload":
         console.write(f"{each.payload}\n" for each in found)
         return 0

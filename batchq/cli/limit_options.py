@@ -63,6 +63,12 @@ def changed_limits(command: F) -> F:
         [
             click.option("--concurrency", "-c", type=int, metavar="N", help="Items in flight in the whole batch."),
             click.option("--workers", "-w", type=int, metavar="N", help="Processes, at most."),
+            click.option(
+                "--priority",
+                type=click.IntRange(-1000, 1000),
+                metavar="N",
+                help="Of a batch that waits for a server: the highest runs first.",
+            ),
             click.option("--timeout", type=float, metavar="SECONDS", help="Limit of one attempt; 0 for none."),
             click.option("--retry-attempts", type=int, metavar="N", help="Run an item so often at most."),
             click.option("--rate", multiple=True, metavar="RATE", help=RATE_HELP + taken),

@@ -15,7 +15,7 @@ from batchq.cli.limit_options import changed_limits
 @changed_limits
 @common_options
 @click.pass_obj
-def set_(console: Console, /, batch_id: str, **options: Any) -> int:
+def set_(console: Console, /, batch_id: str, priority: int | None, **options: Any) -> int:
     """Change the limits of a batch; one that runs feels it within a second.
 
     They are remembered across pause, crash and resume.
@@ -24,20 +24,22 @@ def set_(console: Console, /, batch_id: str, **options: Any) -> int:
       batchq set batch-20261125-001 --concurrency 50
       batchq set batch-20261125-001 --rate 300/m --rate tokens=90k/m --timeout 60
       batchq set batch-20261125-001 --rate none --halt none
+      batchq set batch-20261125-001 --priority 10
     """
     from dataclasses import asdict
 
-    from batchq.app.limits import Changes, change_limits
+    from batchq.app.limits import Changes
     from batchq.app.text import limits_words
 
     changes = Changes(**options)
-    if changes == Changes():
+    if changes == Changes() and priority is None:
         raise click.UsageError(
             f"nothing to change; say for example --concurrency 20 (see {console.command('set', '--help')})"
         )
-    spec = change_limits(console.home(), batch_id, changes)
+    spec = console.batches().change(batch_id, changes, priority)
     if console.as_json:
-        console.write_json({"batch_id": batch_id, "spec": asdict(spec.shown())})
+        more = {} if priority is None else {"priority": priority}
+        console.write_json({"batch_id": batch_id, "spec": asdict(spec.shown()), **more})
     else:
-        console.say(f"{batch_id}: {limits_words(spec)}")
+        console.say(f"{batch_id}: {limits_words(spec)}" + ("" if priority is None else f", priority {priority}"))
     return 0

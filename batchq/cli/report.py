@@ -97,31 +97,19 @@ def _form(console: Console, form: str | None, output: str | None) -> str:
 
 
 def _pieces(console: Console, batch_id: str, form: str, failures: int | None, raw: bool) -> Iterable[str]:
-    from batchq.app.stored import build_report
-
-    folder = console.home().find(batch_id)
+    batches = console.batches()
     if form == "csv":
-        from batchq.app.render import report_csv
-        from batchq.store.reading import reading
-
-        with reading(folder.database) as reader:
-            yield from report_csv(reader.results(), raw)
-        return
-    made = build_report(folder)
+        return batches.report_csv(batch_id, raw)
     if form == "json":
-        from batchq.app.render import report_json
+        return batches.report_json(batch_id, failures)
+    if form == "html":
+        from batchq.app.report_html import FAILURES, report_html
 
-        if failures is not None:
-            made.failures = made.failures[:failures]
-        yield from report_json(made)
-    elif form == "html":
-        from batchq.app.report_html import report_html
+        made = batches.report(batch_id, FAILURES if failures is None else failures)
+        return report_html(made, failures, console.command)
+    from batchq.app.text import report_text
 
-        yield from report_html(made, failures, console.command)
-    else:
-        from batchq.app.text import report_text
-
-        yield report_text(made, console.command)
+    return [report_text(batches.report(batch_id, 0), console.command)]
 
 
 def _schema() -> Iterable[str]:

@@ -10,8 +10,8 @@ import click
 from batchq.cli.console import Console, common_options
 
 if TYPE_CHECKING:
+    from batchq.app.batches import Batches
     from batchq.app.results import Wanted
-    from batchq.store.home import BatchFolder
 
 STDOUT = "-"
 
@@ -71,7 +71,7 @@ def results(
       batchq results batch-20261125-001 --flatten --with-input -o titles.csv
       batchq results batch-20261125-001 --only failed --as-input > again.jsonl
     """
-    from batchq.app.results import JSONL, PARQUET, Wanted, form_of
+    from batchq.app.results import JSONL, PARQUET, Wanted, form_of, whole_file
 
     output = None if output == STDOUT else output
     found, packed = form_of(output, JSONL if as_input else form) if output else (form or JSONL, False)
@@ -96,40 +96,35 @@ def results(
     )
     if console.as_json:
         found = JSONL
-    folder = console.home().find(batch_id)
+    batches = console.batches()
     wanted = Wanted(found, only, with_input, flatten, raw, console.as_json)
     if follow:
-        from batchq.app.results import follow as follow_results
-
-        for text in follow_results(folder, wanted):
+        for text in batches.follow_results(batch_id, wanted):
             console.write([text])
         return 0
-    _print(console, folder, wanted, output, packed, as_input)
+    if found == PARQUET:
+        _write_table(console, batches, batch_id, wanted, output)
+        return 0
+    pieces = batches.as_input(batch_id, only, console.say) if as_input else batches.results(batch_id, wanted)
+    if output is None:
+        console.write(pieces)
+        return 0
+    with whole_file(output, packed) as file:
+        file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
     return 0
 
 
-def _print(
-    console: Console, folder: BatchFolder, wanted: Wanted, output: str | None, packed: bool, as_input: bool
-) -> None:
-    from batchq.app.results import PARQUET, items_of, text_of, whole_file, write_table
-    from batchq.store.reading import reading
+def _write_table(console: Console, batches: Batches, batch_id: str, wanted: Wanted, output: str | None) -> None:
+    """Parquet, which is no text."""
+    if output is not None:
+        from batchq.app.results import whole_file
 
-    with reading(folder.database) as reader:
-        if wanted.form == PARQUET:
-            if output is not None:
-                with whole_file(output, packed) as file:
-                    write_table(file, reader, wanted)
-                return
-            if sys.stdout.isatty():
-                raise click.UsageError("Parquet is no text for a terminal; say --output FILE")
-            console.write_bytes(lambda stream: write_table(stream, reader, wanted))
-            return
-        pieces = items_of(reader, wanted.only, console.say) if as_input else text_of(reader, wanted)
-        if output is None:
-            console.write(pieces)
-            return
-        with whole_file(output, packed) as file:
-            file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
+        with whole_file(output, packed=False) as file:
+            batches.write_table(file, batch_id, wanted)
+    elif sys.stdout.isatty():
+        raise click.UsageError("Parquet is no text for a terminal; say --output FILE")
+    else:
+        console.write_bytes(lambda stream: batches.write_table(stream, batch_id, wanted))
 
 
 def _exclude(first: tuple[str, bool], *others: tuple[str, bool]) -> None:

@@ -22,10 +22,13 @@ from batchq.cli.limit_options import start_limits
 from batchq.cli.limits import set_
 from batchq.cli.notify import send_owed, start_notices
 from batchq.cli.options import option
+from batchq.cli.queue import enqueue, queue_options
+from batchq.cli.remote import resume_there, retry_there, start_there
 from batchq.cli.report import report
 from batchq.cli.result_options import start_results
 from batchq.cli.results import results
 from batchq.cli.retry_options import start_retries
+from batchq.cli.serve import serve
 from batchq.cli.settings import blamed
 from batchq.cli.show import log, status
 from batchq.cli.signals import obeyed
@@ -56,8 +59,8 @@ def cli(context: click.Context) -> None:
       batchq results batch-20261125-001 > titles.jsonl
 
     Exit codes: 0 every item succeeded; 1 finished, some items failed; 2 wrong usage or input, nothing was
-    started; 3 not finished; 70 a fault of batchq; 74 disk; 75 another process supervises that batch; 129, 130
-    and 143 interrupted.
+    started; 3 not finished; 69 a server does not answer; 70 a fault of batchq; 74 disk; 75 another process
+    supervises that batch; 129, 130 and 143 interrupted.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -138,9 +141,10 @@ def cli(context: click.Context) -> None:
 @start_limits
 @start_notices
 @detach_option
+@queue_options
 @common_options
 @click.pass_obj
-def start(console: Console, /, detach: bool, **options: Any) -> int:
+def start(console: Console, /, detach: bool, queue: bool, priority: int | None, **options: Any) -> int:
     """Read INPUT, run the function over each record, wait, and report.
 
     INPUT is a .jsonl, .json, .csv, .tsv or .txt file, each also with .gz, .bz2 or .zst; a .parquet, .arrow or .feather
@@ -154,12 +158,21 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
       batchq start 'ideas/*.jsonl.gz' more.csv --func pipeline:make_title --where "lang == 'en'" --unique id
       curl -s https://example.org/ideas | batchq start - --input-format jsonl --func pipeline:make_title
     """
+    if queue and detach:
+        raise click.UsageError("--queue and --detach exclude each other: a server runs it, or this machine at once")
+    if console.server is not None:
+        return start_there(console, options, priority, detach or queue)
+
     from batchq.app import verbs
     from batchq.app.progress import open_display
     from batchq.app.request import StartRequest
     from batchq.app.text import at_a_time
     from batchq.engine.hooks import Hooks
 
+    if queue:
+        return enqueue(console, priority, options)
+    if priority is not None:
+        raise click.UsageError("--priority is of use with --queue only: what is not queued begins at once")
     if detach and not is_quiet_child(console):
         return begin_detached(console, reads_stdin="-" in options["input"])
     request = StartRequest(**options)
@@ -198,6 +211,7 @@ def start(console: Console, /, detach: bool, **options: Any) -> int:
     help="Another function for what is left; needed for a batch that was copied from elsewhere.",
 )
 @click.option("--setup", metavar="TARGET", help='Another setup for what is left; "" for none.')
+@click.option("--served", is_flag=True, hidden=True)  # a server says it, of whose turn has come
 @detach_option
 @common_options
 @click.pass_obj
@@ -211,6 +225,8 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
       batchq resume batch-20261125-001
       batchq resume batch-20261125-001 --all      after a trial run with --limit
     """
+    if console.server is not None:
+        return resume_there(console, batch_id, detach, options)
     if detach and not is_quiet_child(console):
         return begin_detached(console)
     return _go_on(console, batch_id, **options)
@@ -233,7 +249,8 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
         with _handlers_print_to_stderr():
             session = verbs.resume(home, batch_id, hooks, **options)
         if isinstance(session, BatchStatus):
-            nothing = "there is nothing left to do" if session.state in ENDED else f"{session.holder} goes on with it"
+            goes_on = f"{session.holder} goes on with it" if session.holder else "it is left so"
+            nothing = "there is nothing left to do" if session.state in ENDED else goes_on
             tell = complain if is_child() else console.say
             tell(f"{batch_id} is {session.state}; {nothing}")
             if session.state in ENDED and (sent := send_owed(console, batch_id)):
@@ -267,6 +284,8 @@ def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[st
 
     if timed_out and error is not None:
         raise click.UsageError("--timed-out and --error exclude each other")
+    if console.server is not None:
+        return retry_there(console, batch_id, error, items, timed_out)
     chosen = verbs.retry(console.home(), batch_id, "^ItemTimeout: " if timed_out else error, items)
     if not chosen:
         console.say(f"{batch_id}: no failed item is to run again")
@@ -335,7 +354,7 @@ def _handlers_print_to_stderr() -> Iterator[None]:
 
 
 _STEERING = (start, try_command(start), pause, resume, cancel, retry, set_)
-_LOOKING = (status, wait, show, results, report, log, check, rm, prune, config, doctor, completion)
+_LOOKING = (status, wait, show, results, report, log, check, rm, prune, config, doctor, completion, serve)
 for _command in (*_STEERING, *_LOOKING):
     cli.add_command(_command)
 complete_by_name(cli)

@@ -23,6 +23,8 @@ from click.core import ParameterSource
 from batchq.errors import ConfigError, SettingsError
 
 CODE: Final = frozenset({"func", "setup", "on_finish"})
+OF_A_SERVER: Final = frozenset({"server", "token_file"})
+"""A file that somebody else has written must not say to whom items and tokens are sent."""
 OF_ONE_BATCH: Final = frozenset({"id", "input", "input_format", "limit", "detach"})
 COMMON: Final = frozenset({"home", "quiet"})
 WITHOUT_VARIABLE: Final = frozenset({"no_retry", "retry_on", "rate", "budget", "redact"})
@@ -111,6 +113,9 @@ class Settings:
         if key in CODE:
             flag = "--" + key.replace("_", "-")
             raise SettingsError(place, key, f"no file may name code to run; say {flag} on the command line")
+        if key in OF_A_SERVER:
+            said = f"--{key.replace('_', '-')}, or BATCHQ_{key.upper()}"
+            raise SettingsError(place, key, f"no file may say where items are sent; say {said}")
         if key in self._parameters:
             raise SettingsError(place, key, "is said on the command line only")
         from difflib import get_close_matches
@@ -194,7 +199,7 @@ def key_of(parameter: click.Parameter) -> str:
 
 
 def _is_setting(key: str, option: click.Option) -> bool:
-    if key in CODE | OF_ONE_BATCH:
+    if key in CODE | OF_A_SERVER | OF_ONE_BATCH:
         return False
     return key in COMMON | WITHOUT_VARIABLE or option.envvar is not None
 

@@ -29,33 +29,33 @@ def status(console: Console, /, batch_id: str | None, watching: bool, interval: 
       batchq status batch-20261125-001 --json
       batchq status batch-20261125-001 --watch
     """
-    from batchq.app import status as standing
+    from batchq.app.status import BatchStatus
     from batchq.app.text import status_table, status_text
 
-    home = console.home()
+    batches = console.batches()
     if watching:
-        return watch(console, home, batch_id, interval)
+        return watch(console, batches, batch_id, interval)
     if interval is not None:
         raise click.UsageError("--interval is of use with --watch only")
     if batch_id is not None:
-        one = standing.status(home, batch_id)
+        one = batches.status(batch_id)
         if console.as_json:
             console.write_json(one.to_dict())
         else:
             console.write([status_text(one, console.command)])
         return 0
-    found = list(standing.list_batches(home))
-    batches = sorted((each for each in found if isinstance(each, standing.BatchStatus)), key=lambda b: b.created_at)
-    errors = [each for each in found if not isinstance(each, standing.BatchStatus)]
+    found = batches.all()
+    readable = sorted((each for each in found if isinstance(each, BatchStatus)), key=lambda batch: batch.created_at)
+    errors = [each for each in found if not isinstance(each, BatchStatus)]
     if console.as_json:
-        listed = [each.to_dict() for each in batches]
-        console.write_json({"home": str(home.path), "batches": listed, "errors": [str(error) for error in errors]})
-    elif batches:
-        console.write([status_table(batches)])
+        listed = [each.to_dict() for each in readable]
+        console.write_json({"home": batches.place(), "batches": listed, "errors": [str(error) for error in errors]})
+    elif readable:
+        console.write([status_table(readable)])
     for error in errors:
         complain(str(error), console.with_home(error.hint))
     if not found:
-        console.say(f"no batches in {home.path}")
+        console.say(f"no batches in {batches.place()}")
     return 0
 
 
@@ -72,17 +72,15 @@ def log(console: Console, /, batch_id: str, lines: int | None, follow: bool) -> 
       batchq log batch-20261125-001 -n 20
       batchq log batch-20261125-001 -f
     """
-    from batchq.app.tail import follow_lines, read_lines
-
-    folder = console.home().find(batch_id, whole=False)
+    batches = console.batches()
     if follow:
-        for line in follow_lines(folder.log, lambda: not folder.lock.is_held(), lines):
+        for line in batches.follow_log(batch_id, lines):
             if console.as_json:
                 console.write_json_line({"batch_id": batch_id, "line": line.rstrip("\n")})
             else:
                 console.write([line])
         return 0
-    said = read_lines(folder.log, lines)
+    said = batches.log(batch_id, lines)
     if console.as_json:
         console.write_json({"batch_id": batch_id, "lines": [line.rstrip("\n") for line in said]})
     else:

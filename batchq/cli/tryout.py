@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from batchq.cli.console import Console
+from batchq.cli.console import Console, hidden_server
 
 if TYPE_CHECKING:
     from batchq.app.items import AttemptDetails, ItemDetails
@@ -21,6 +21,7 @@ OF_A_WHOLE_BATCH: Final = frozenset(
         *("batch_id", "concurrency", "workers", "chunk_size", "limit", "durability", "grace", "max_uncommitted"),
         *("retry_budget", "no_breaker", "halt", "adaptive", "deadline", "memfree", "on_finish", "detach"),
         *("notify", "notify_at", "out", "overwrite", "max_tasks_per_worker", "max_worker_memory"),
+        *("queue", "priority", "server", "token_file"),
     }
 )
 """Options of `start` that say nothing about a single item."""
@@ -52,7 +53,8 @@ def try_command(start: click.Command) -> click.Command:
             help="The record at this place, from 1, instead; may be repeated.",
         ),
     ]
-    return click.Command("try", callback=click.pass_obj(_try), params=[*arguments, *which, *options], help=HELP)
+    command = click.Command("try", callback=click.pass_obj(_try), params=[*arguments, *which, *options], help=HELP)
+    return hidden_server(command)
 
 
 def _try(console: Console, /, count: int | None, seqs: tuple[int, ...], **options: Any) -> int:
@@ -62,6 +64,7 @@ def _try(console: Console, /, count: int | None, seqs: tuple[int, ...], **option
     from batchq.app.tryout import ITEMS, run_tryout
     from batchq.app.words import count as counted
 
+    console.only_here("items are tried on this machine", by_variable=False)
     if count is not None and seqs:
         raise click.UsageError("-n and --item exclude each other")
     known = {each.name for each in fields(StartRequest)}

@@ -10,7 +10,7 @@ from batchq.cli.console import Console
 from batchq.config import check_number
 
 if TYPE_CHECKING:
-    from batchq.store.home import Home
+    from batchq.app.batches import Batches
 
 SCREEN_SECONDS: Final = 1.0
 LINE_SECONDS: Final = 10.0
@@ -41,12 +41,12 @@ class Screen:
         self._console.write([f"{back}\r\033[?7l{drawn}\033[J\033[?7h"])
 
 
-def watch(console: Console, home: Home, batch_id: str | None, interval: float | None) -> int:
+def watch(console: Console, batches: Batches, batch_id: str | None, interval: float | None) -> int:
     """Show one batch, or all, until no process runs it any more; the exit code.
 
     Args:
         console: where to.
-        home: of the batches.
+        batches: where they are.
         batch_id: None for all.
         interval: seconds between two looks; None for what fits the place where it is shown.
 
@@ -61,15 +61,16 @@ def watch(console: Console, home: Home, batch_id: str | None, interval: float | 
     check_number("--interval", interval, least=LEAST_SECONDS)
     screen = Screen(console)
     if batch_id is None:
-        for batches in watching.home_looks(home, interval):
+        place = batches.place()
+        for found in batches.home_looks(interval):
             if console.as_json:
-                console.write_json_line({"home": str(home.path), "batches": [each.to_dict() for each in batches]})
+                console.write_json_line({"home": place, "batches": [each.to_dict() for each in found]})
             elif on_screen:
-                screen.draw(watching.home_text(batches, home))
+                screen.draw(watching.home_text(found, place))
             else:
-                console.write(map(watching.look_line, batches))
+                console.write(map(watching.look_line, found))
         return 0
-    for look in watching.Watch(home.find(batch_id)).looks(interval):
+    for look in batches.looks(batch_id, interval):
         if console.as_json:
             console.write_json_line(look.to_dict())
         elif on_screen:

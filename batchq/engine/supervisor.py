@@ -30,7 +30,7 @@ from batchq.engine.recovery import recover
 from batchq.engine.strict import HINT
 from batchq.errors import FileDamaged, StorageFailed, SystemRefused, UsageError
 from batchq.inputs import Records
-from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, BatchRow
+from batchq.model import ACTIVE, COMPLETED, ENDED, FILLING, HALTED, LEAVING, PAUSING, TAKE, BatchRow
 from batchq.store.batch import BatchReader, BatchStore, Progress
 from batchq.store.connection import DatabaseError
 from batchq.store.home import BatchFolder
@@ -64,6 +64,7 @@ class Supervisor:
         ignore_changed_input: read on although the input is not the one that the batch began with.
         input_ended: go on with what is stored, and read nothing more.
         outfile: to which the outcomes are written.
+        event: ``supervise`` for a user, ``take`` for a server.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Supervisor:
         ignore_changed_input: bool = False,
         input_ended: bool = False,
         outfile: NoFile | None = None,
+        event: str = "supervise",
     ) -> None:
         self._folder = folder
         self._reader = reader
@@ -83,6 +85,7 @@ class Supervisor:
         self._ignore_changed_input = ignore_changed_input
         self._input_ended = input_ended
         self._outfile = outfile or NoFile()
+        self._event = event
         self._wake = threading.Event()
         self._stops = 0
         self._fill: Fill | None = None
@@ -136,7 +139,8 @@ class Supervisor:
             if isinstance(self._reader, Handover):
                 self._reader.check_passed_over(row.position.records)
             try:
-                self._begin(row)
+                if not self._begin(row):
+                    return Ending(self._store.move("drained") or self._store.progress().state)
             except UNABLE as error:
                 return self._halt_unwritten(error)
             try:
@@ -166,12 +170,15 @@ class Supervisor:
         hint = failed.hint if isinstance(failed, FileDamaged) else ""
         return Ending(HALTED, str(failed), exit_code=failed.exit_code, hint=hint)
 
-    def _begin(self, row: BatchRow) -> None:
+    def _begin(self, row: BatchRow) -> bool:
+        """False where a server wants what somebody has just paused or cancelled."""
         self._row = row
         self._spec = row.spec
         self._epoch = self._store.begin_session()
         self._began = time.monotonic()
-        self._store.move("supervise")
+        if self._store.move(self._event) is None and self._event == TAKE:
+            self._store.end_session(self._epoch)
+            return False
         log.info("supervising batch %s, epoch %d", row.batch_id, self._epoch)
         self._outfile.begin(self._folder, row.spec.durability, self._hooks.note, self._wake.set)
         self._crew = Crew(
@@ -188,6 +195,7 @@ class Supervisor:
             self._store.end_input(cut=True)
         else:
             self._start_fill(row, self._reader)
+        return True
 
     def _start_fill(self, row: BatchRow, reader: Records | None) -> None:
         """Read the rest of the input, if there is one."""
@@ -389,6 +397,7 @@ class Supervisor:
             self._hooks.note(f"{self._outfile.ending.reason}; all results are in the batch")
         try:
             self._store.note_session(self._epoch, time.monotonic() - self._began)
+            self._store.end_session(self._epoch)
             self._store.checkpoint()
         except DatabaseError as error:
             log.warning("the log was not copied into the file: %s", error)

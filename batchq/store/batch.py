@@ -24,6 +24,7 @@ from batchq.store.reading import BatchReader
 from batchq.store.reserve import drop_reserve, free_bytes, leave_to_outcomes, storage_error, telling
 from batchq.store.rows import Progress
 from batchq.store.skipped import note_skipped
+from batchq.store.turns import OWN
 
 __all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
 
@@ -35,7 +36,12 @@ NO_FAILURES: Final[Mapping[int, Failure]] = MappingProxyType({})
 
 
 def create_batch(
-    path: Path, batch_id: str, spec: BatchSpec, handler: bytes | None = None, seal: str | None = None
+    path: Path,
+    batch_id: str,
+    spec: BatchSpec,
+    handler: bytes | None = None,
+    seal: str | None = None,
+    turn: int | None = None,
 ) -> None:
     """Make the file of a new batch; it appears under its name when it is whole, and not before.
 
@@ -45,12 +51,14 @@ def create_batch(
         spec: what it is.
         handler: its function, where that is stored by value.
         seal: see `store.seal`.
+        turn: its priority in the queue of a server that runs it; None where no server does.
     """
     unfinished = path.with_name("batch.new")
     for left in path.parent.glob("batch.new*"):  # by somebody who died while he made it
         left.unlink()
     with closing(db.create(unfinished, "full")) as connection, db.transaction(connection):
         values = {"batch_id": batch_id, "uuid": str(uuid.uuid4()), "now": time.time()}
+        values |= {"priority": turn or 0, "served": 0 if turn is None else OWN}
         values |= _spec_values(spec, handler, seal)
         connection.execute(SQL["create_batch"], values)
         connection.execute(SQL["create_tally"])
@@ -58,13 +66,13 @@ def create_batch(
     unfinished.rename(path)
 
 
-def steer(path: Path, event: str) -> str:
-    """Let `event` happen to a batch from outside; its state then, changed or not.
+def steer(path: Path, event: str, reason: str | None = None) -> str:
+    """Let `event` happen to a batch from outside, for this `reason`; its state then, changed or not.
 
     Whoever supervises it sees the change within a quarter of a second.
     """
     with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
-        before, state = happen(connection, event)
+        before, state = happen(connection, event, reason)
     if state in ENDED:
         drop_reserve(path.parent)
     return state or before
@@ -151,6 +159,11 @@ class BatchStore(BatchReader):
         """Note for how long this session has been at work (monotonic clock)."""
         with db.transaction(self._connection):
             self._connection.execute(SQL["note_session"], (int(active_seconds * 1000), epoch))
+
+    def end_session(self, epoch: int) -> None:
+        """Note that this session ends of itself, and not by the death of its process."""
+        with db.transaction(self._connection):
+            self._connection.execute(SQL["end_session"], (time.time(), epoch))
 
     def complete(self) -> bool:
         """Leave: in one transaction, make sure that no input and no message is left, and end the batch."""

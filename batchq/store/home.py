@@ -6,6 +6,7 @@
     <home>/<batch_id>/board         what each worker of this supervisor is at (engine/board.py)
     <home>/<batch_id>/worker-*.lock held by a worker that lives
     <home>/<batch_id>/notify.lock   held by whoever tells the addresses of --notify
+    <home>/<batch_id>/input/      a file that was uploaded to a server
     <home>/<batch_id>/reserve       room for what is in memory when the disk is full (store/reserve.py)
 
 Locks are flock: they end with the process, so none can go stale.  Not the filelock library, because opening a
@@ -31,7 +32,9 @@ from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, Ho
 BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 LOCK_SECONDS: Final = 0.3
 """A look at a lock holds it for an instant, so a failure is tried again for that long before it counts."""
-UNFINISHED: Final = frozenset({"lock", "reserve", "batch.new", "batch.new-journal", "batch.new-shm", "batch.new-wal"})
+UNFINISHED: Final = frozenset(
+    {"lock", "reserve", "input", "batch.new", "batch.new-journal", "batch.new-shm", "batch.new-wal"}
+)
 """What lies in a batch's folder before there is a batch.db."""
 SAME_START_SECONDS: Final = 2.0
 """Start times of a process, read twice, differ by the kernel's rounding and by small corrections of the clock."""
@@ -99,6 +102,19 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+
+    @classmethod
+    def of(cls, path: Path, descriptor: int) -> FileLock:
+        """The lock that another process has taken, and has passed on with its open file."""
+        lock = cls(path)
+        lock._descriptor = descriptor
+        return lock
+
+    @property
+    def descriptor(self) -> int:
+        """The open file of a lock that was taken: whoever gets it holds the lock, too."""
+        assert self._descriptor is not None
+        return self._descriptor
 
     def acquire(self, seconds: float = 0.0) -> bool:
         """Try for up to `seconds` to take the lock, and write this process into the file."""
@@ -254,6 +270,11 @@ class Home:
         """The home at `path`; without one that of ``$BATCHQ_HOME``, else the user's state folder."""
         named = path or os.environ.get("BATCHQ_HOME")
         return cls(Path(named).expanduser().absolute() if named else default_home())
+
+    @property
+    def server_folder(self) -> Path:
+        """Where a server of this home keeps what is its own; no batch can have that name."""
+        return self.path / ".server"
 
     def claim(self, batch_id: str | None = None) -> BatchFolder:
         """Make the folder of a new batch; making it claims the id.

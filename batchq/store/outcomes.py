@@ -44,6 +44,8 @@ class OutcomeWriter:
             self._insert(_INSERT_ATTEMPTS, [self._attempt_row(attempt) for attempt in attempts])
             execute(SQL["tally_attempts"], (last_attempt,))
             execute(SQL["group_attempts"], (last_attempt,))
+            if any(attempt.delay_ms is not None for attempt in attempts):
+                execute(SQL["count_retried"], (last_attempt,))
         if outcomes:
             self._insert(_INSERT_OUTCOMES, [self._outcome_row(outcome) for outcome in outcomes])
             execute(SQL["tally_outcomes"], (last_outcome,))

@@ -348,6 +348,7 @@ def _create(path: Path) -> None:
     with closing(db.create(unfinished, "normal")) as connection, db.transaction(connection):
         values = {"batch_id": "queue", "uuid": str(uuid.uuid4()), "now": time.time(), "spec": SPEC}
         unused = {"concurrency": 1, "workers": 1, "timeout": None, "retry_attempts": 1, "handler": None, "seal": None}
+        unused |= {"priority": 0, "served": 0}
         connection.execute(SQL["create_batch"], values | unused)
         connection.execute(SQL["create_tally"])
     unfinished.replace(path)

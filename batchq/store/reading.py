@@ -18,12 +18,15 @@ from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.connection import SQL
 from batchq.store.rows import ErrorGroup, Interval, Progress, ResultRow, Share, Tries
+from batchq.store.turns import Turn, read_turn
 
 RATE_SECONDS: Final = 60
 """A rate over less jumps about; over more it is slow to show that something is wrong."""
 PAGE_ROWS: Final = 500
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends at whichever comes first, so that memory stays bounded whatever the size of a result."""
+FAILURES_AMONG: Final = 1000
+"""Outcomes that are looked through for failures at a time."""
 LAST: Final = 2**63 - 1
 """No outcome has a higher number."""
 
@@ -103,6 +106,10 @@ class BatchReader:
             return {}
         return dict(self._connection.execute(SQL["read_spent"]).fetchall())
 
+    def turn(self) -> Turn:
+        """Its place in the queue of a server."""
+        return Turn(self.row().state, old=True) if self._is_old() else read_turn(self._connection)
+
     def is_input_cut(self) -> bool:
         """Whether the batch has gone on without the rest of its input, because the user said so."""
         return not self._is_old() and bool(self._connection.execute(SQL["is_input_cut"]).fetchone()[0])
@@ -146,6 +153,11 @@ class ReportReader(BatchReader):
             for row in reader.results(only="failed"):
                 print(row.item_id, row.error)
     """
+
+    def __init__(self, connection: db.Connection) -> None:
+        super().__init__(connection)
+        self.before_page: Callable[[], object] = int
+        """Called before each page of items or outcomes is read; what it raises ends the reading."""
 
     @classmethod
     def open(cls, path: Path) -> ReportReader:
@@ -219,6 +231,20 @@ class ReportReader(BatchReader):
         """A page of what `commits_after` answers, as lines of JSON in one text; number of the last of them."""
         return self._lines(SQL["page_of_committed_lines"], number, start)
 
+    def numbered_lines(self, number: int, only_failed: bool = False) -> tuple[int, list[tuple[int, str]]]:
+        """As `lines_after`, each line by itself with its number; and the number of the last outcome looked at.
+
+        Args:
+            number: of the last outcome that is known already.
+            only_failed: leave the others out; then the last one looked at may be behind the last line.
+        """
+        if not only_failed:
+            page, _ = self._numbered(SQL["page_of_committed_lines"], (number, PAGE_ROWS, ""))
+            return (page[-1][0] if page else number), page
+        last = min(number + FAILURES_AMONG, self.last_commit())
+        page, is_whole = self._numbered(SQL["page_of_failed_lines"], (number, last))
+        return (max(last, number) if is_whole else page[-1][0]), page
+
     def latency(self) -> list[tuple[int, int]]:
         """The histogram of handler time: (bucket, items), see `model.bucket_end_us`."""
         return self._connection.execute(SQL["read_latency"]).fetchall()
@@ -230,6 +256,22 @@ class ReportReader(BatchReader):
     def fine_intervals(self) -> list[Interval]:
         """The same in intervals of one second: it looks at every outcome, so ask it of small batches only."""
         return [Interval(*row) for row in self._connection.execute(SQL["fine_intervals"], (0,)).fetchall()]
+
+    def retries(self) -> list[tuple[int, int]]:
+        """How many attempts were to be followed by another in the ten seconds from each of these, seconds since 1970.
+
+        Empty in the file of an earlier batchq.
+        """
+        return [] if self._is_old() else self._connection.execute(SQL["read_retried"]).fetchall()
+
+    def fine_retries(self) -> list[tuple[int, int]]:
+        """The same by the second; see `fine_intervals`."""
+        return self._connection.execute(SQL["fine_retried"], (0,)).fetchall()
+
+    def last_numbers(self) -> tuple[int, int]:
+        """Numbers of the outcome and of the failed attempt that were committed last; 0 before the first."""
+        outcome, attempt = self._connection.execute(SQL["last_numbers"]).fetchone()
+        return outcome, attempt
 
     def tries(self) -> list[Tries]:
         """How many items have needed how many attempts; empty in the file of an earlier batchq."""
@@ -266,22 +308,28 @@ class ReportReader(BatchReader):
 
     def _lines(self, statement: str, key: int, start: str) -> tuple[int, str]:
         """A page of lines behind `key`, bounded like one of rows, and the key of the last of them."""
-        page = []
+        page, _ = self._numbered(statement, (key, PAGE_ROWS, start))
+        return (page[-1][0] if page else key), "".join([line for _, line in page])
+
+    def _numbered(self, statement: str, parameters: Sequence[Any]) -> tuple[list[tuple[int, str]], bool]:
+        """A page of lines with their keys, and whether it has all that the statement answers."""
+        self.before_page()
+        page: list[tuple[int, str]] = []
         size = 0
-        cursor = self._connection.execute(statement, (key, PAGE_ROWS, start))
+        cursor = self._connection.execute(statement, parameters)
         try:
-            for last, line in cursor:
-                key = last
-                page.append(line)
+            for key, line in cursor:
+                page.append((key, line))
                 size += len(line)
                 if size >= PAGE_BYTES:
-                    break
+                    return page, False
         finally:
             cursor.close()
-        return key, "".join(page)
+        return page, True
 
     def _rows(self, statement: str, parameters: Sequence[Any], make: Callable[..., ResultRow]) -> list[ResultRow]:
         """A page of rows, bounded in number and bytes; the read transaction has ended when this returns."""
+        self.before_page()
         page = []
         size = 0
         cursor = self._connection.execute(statement, parameters)

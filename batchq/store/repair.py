@@ -19,6 +19,8 @@ RECOUNTS: Final = (
     "recount_latency",
     "forget_intervals",
     "recount_intervals",
+    "forget_retried",
+    "recount_retried",
     "forget_tries",
     "recount_tries",
     "forget_shares",

@@ -52,6 +52,14 @@ CREATE TABLE shares (
 INSERT INTO shares (worker, items, busy_us)
 SELECT worker, count(*), sum(duration_us) FROM outcomes GROUP BY worker;
 
+-- Attempts after which the item was to be tried again, in intervals of ten seconds of the wall clock.
+CREATE TABLE retried (
+    start_s INTEGER PRIMARY KEY,
+    retries INTEGER NOT NULL
+);
+INSERT INTO retried (start_s, retries)
+SELECT (started_ms + duration_us / 1000) / 10000 * 10, count(*) FROM attempts WHERE delay_ms IS NOT NULL GROUP BY 1;
+
 -- How far the outcomes have been written to the file that --out names; no row: it has never been opened.
 CREATE TABLE written (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
@@ -59,6 +67,12 @@ CREATE TABLE written (
     bytes  INTEGER NOT NULL,                       -- where that one ends
     tail   TEXT    NOT NULL                        -- hash of the last bytes before that: it is the same file
 );
+
+-- When a supervisor left of itself; NULL: it runs, or it died.
+ALTER TABLE sessions ADD COLUMN ended_at REAL;
+
+-- What a server does for it, see turns.py: 0 nothing, 1 adopted, 2 its own.
+ALTER TABLE batch ADD COLUMN served INTEGER NOT NULL DEFAULT 0 CHECK (served IN (0, 1, 2));
 
 -- What --notify is to tell, a row an address; written with the change that it tells of, so that no crash parts them.
 CREATE TABLE outbox (

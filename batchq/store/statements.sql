@@ -5,9 +5,9 @@
 -- create_batch
 -- The batch's row, once.
 INSERT INTO batch (one, batch_id, uuid, state, changed_at, created_at, concurrency, workers, timeout,
-                   retry_attempts, spec, handler, seal)
+                   retry_attempts, spec, handler, seal, priority, served)
 VALUES (1, :batch_id, :uuid, 'queued', :now, :now, :concurrency, :workers, :timeout, :retry_attempts, :spec,
-        :handler, :seal);
+        :handler, :seal, :priority, :served);
 
 -- respecify
 -- Another function or other settings for what is left.
@@ -57,6 +57,24 @@ INSERT INTO sessions (epoch, pid, started_at) VALUES (?, ?, ?);
 
 -- note_session
 UPDATE sessions SET active_ms = ? WHERE epoch = ?;
+
+-- end_session
+UPDATE sessions SET ended_at = ? WHERE epoch = ?;
+
+-- read_turn
+-- What a server has to know of a batch; the last session has ended of itself, or there was none.
+SELECT b.state, b.priority, b.created_at, b.served, s.epoch IS NULL OR s.ended_at IS NOT NULL, s.pid
+FROM batch b LEFT JOIN sessions s ON s.epoch = (SELECT max(epoch) FROM sessions);
+
+-- serve_batch
+UPDATE batch SET served = max(served, ?);
+
+-- disown_batch
+-- Somebody runs it himself: a server has only adopted it then.
+UPDATE batch SET served = min(served, 1);
+
+-- set_priority
+UPDATE batch SET priority = ?, changed_at = max(?, changed_at + 0.001);
 
 -- read_sessions
 SELECT count(*), min(started_at), coalesce(sum(active_ms), 0) FROM sessions;
@@ -260,6 +278,12 @@ SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes WHERE
 ON CONFLICT (start_s) DO UPDATE 
 SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed;
 
+-- count_retried
+INSERT INTO retried (start_s, retries)
+SELECT (started_ms + duration_us / 1000) / 10000 * 10, count(*) FROM attempts
+WHERE n > ? AND delay_ms IS NOT NULL GROUP BY 1
+ON CONFLICT (start_s) DO UPDATE SET retries = retried.retries + excluded.retries;
+
 -- count_tries
 INSERT INTO tries (attempts, success, failed)
 SELECT attempts, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY attempts
@@ -314,6 +338,14 @@ SELECT start_s, success, failed FROM intervals ORDER BY start_s;
 -- fine_intervals
 -- The last outcomes in intervals of one second: a small batch is over before ten of them have passed.
 SELECT ended_ms / 1000, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY 1 ORDER BY 1;
+
+-- read_retried
+SELECT start_s, retries FROM retried ORDER BY start_s;
+
+-- fine_retried
+-- In intervals of one second, as fine_intervals.
+SELECT (started_ms + duration_us / 1000) / 1000, count(*) FROM attempts
+WHERE n > ? AND delay_ms IS NOT NULL GROUP BY 1 ORDER BY 1;
 
 -- read_tries
 SELECT attempts, success, failed FROM tries WHERE success > 0 OR failed > 0 ORDER BY attempts;
@@ -388,6 +420,14 @@ SELECT o.n, printf('{%s"seq": %d, "run": %d, "id": %s, "line": %d, "status": %s,
        o.attempts, o.duration_us / 1e6)
 FROM outcomes o JOIN items i ON i.seq = o.seq
 WHERE o.n > ?1 ORDER BY o.n LIMIT ?2;
+
+-- page_of_failed_lines
+-- Of the outcomes up to a number those that are failures, each as its line of JSON.
+SELECT o.n, printf('{"seq": %d, "run": %d, "id": %s, "line": %d, "status": "failed", "error_type": %s, "error": %s, '
+       || '"attempts": %d, "duration": %s}', i.seq, o.run, json_quote(coalesce(i.item_id, 'item-' || i.seq)), i.line,
+       json_quote(o.error_type), json_quote(o.error), o.attempts, o.duration_us / 1e6)
+FROM outcomes o JOIN items i ON i.seq = o.seq
+WHERE o.n > ?1 AND o.n <= ?2 AND NOT o.success ORDER BY o.n;
 
 -- untally
 -- What the outcomes of these items have added is taken away: they are about to become history.
@@ -498,6 +538,13 @@ DELETE FROM intervals;
 INSERT INTO intervals (start_s, success, failed)
 SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes GROUP BY 1;
 
+-- forget_retried
+DELETE FROM retried;
+
+-- recount_retried
+INSERT INTO retried (start_s, retries)
+SELECT (started_ms + duration_us / 1000) / 10000 * 10, count(*) FROM attempts WHERE delay_ms IS NOT NULL GROUP BY 1;
+
 -- forget_tries
 DELETE FROM tries;
 
@@ -605,6 +652,55 @@ FROM outcomes WHERE seq = ? ORDER BY run;
 -- attempts_of_item
 SELECT run, number, started_ms, duration_us, worker, delay_ms, error_type, error, traceback
 FROM attempts WHERE seq = ? ORDER BY run, number;
+
+-- list_items
+-- Items in a range of keys with what has come of them; :success is 1, 0, -1 for none yet, or NULL for any. One without
+-- an outcome may be in a worker's hands. A payload that is not searched is not read from its pages.
+SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.error_type, substr(o.error, 1, :length),
+       coalesce(o.attempts, (SELECT count(*) FROM attempts a WHERE a.seq = i.seq AND a.run = i.run)),
+       coalesce(o.duration_us,
+                (SELECT sum(a.duration_us) FROM attempts a WHERE a.seq = i.seq AND a.run = i.run), 0),
+       o.ended_ms,
+       o.n IS NULL AND EXISTS (SELECT 1 FROM ack_queue_chunks c
+                               WHERE c.status = 2 AND i.seq BETWEEN c.first_seq AND c.last_seq)
+FROM items i LEFT JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+WHERE i.seq BETWEEN :first AND :last AND (:success IS NULL OR coalesce(o.success, -1) = :success)
+  AND (:text IS NULL OR coalesce(i.item_id, 'item-' || i.seq) LIKE :text ESCAPE '\'
+       OR o.error_type || ': ' || o.error LIKE :text ESCAPE '\'
+       OR (:in_payload AND i.payload LIKE :text ESCAPE '\'))
+ORDER BY i.seq LIMIT :rows;
+
+-- list_failures
+-- The same of failed items only, by their index.
+SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, o.success, o.error_type, substr(o.error, 1, :length),
+       o.attempts, o.duration_us, o.ended_ms, 0
+FROM outcomes o JOIN items i ON i.seq = o.seq AND i.run = o.run
+WHERE o.success = 0 AND o.seq BETWEEN :first AND :last
+  AND (:error IS NULL OR o.error_type || ': ' || o.error LIKE :error ESCAPE '\')
+  AND (:text IS NULL OR coalesce(i.item_id, 'item-' || i.seq) LIKE :text ESCAPE '\'
+       OR o.error_type || ': ' || o.error LIKE :text ESCAPE '\'
+       OR (:in_payload AND i.payload LIKE :text ESCAPE '\'))
+ORDER BY o.seq LIMIT :rows;
+
+-- end_of_failures
+-- The last of the next so many failures, those included that a later run has replaced.
+SELECT max(seq) FROM (SELECT seq FROM outcomes WHERE success = 0 AND seq > ? ORDER BY seq LIMIT ?);
+
+-- ready_before
+-- Ready chunks do not overlap: if one holds the item, it is this one.
+SELECT first_seq, last_seq FROM ack_queue_chunks
+WHERE status < 2 AND lane = 0 AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1;
+
+-- ready_after
+SELECT first_seq, last_seq FROM ack_queue_chunks
+WHERE status < 2 AND lane = 0 AND first_seq > ? ORDER BY first_seq LIMIT 1;
+
+-- set_aside_after
+-- What else has no outcome yet: in a worker's hands, or in quarantine.
+SELECT first_seq, last_seq FROM ack_queue_chunks WHERE status = 2 AND last_seq > ?1
+UNION ALL
+SELECT first_seq, last_seq FROM ack_queue_chunks WHERE status < 2 AND lane > 0 AND last_seq > ?1
+ORDER BY first_seq LIMIT 1;
 
 -- read_written
 SELECT number, bytes, tail FROM written;

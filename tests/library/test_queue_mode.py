@@ -119,10 +119,9 @@ def test_sync_functions_run_side_by_side_in_threads_of_one_worker(library: Libra
     assert 1 < most_in_flight(library) <= 6
 
 
-# A second worker may come late, when the machine is busy; barriers would take 20 times the slow one, which is seven
-# times as long.
-@pytest.mark.parametrize(("workers", "factor"), [(1, 1.4), (2, 2.2)])
-def test_chunks_are_no_barriers_when_every_tenth_item_is_slow(workers: int, factor: float, library: Library) -> None:
+# Barriers would take 20 times the slow one, which is seven times as long; a busy machine may double what it takes.
+@pytest.mark.parametrize("workers", [1, 2])
+def test_chunks_are_no_barriers_when_every_tenth_item_is_slow(workers: int, library: Library) -> None:
     def seconds(report: BatchReport) -> float:
         assert report.success_count == 200
         spans = results(report)
@@ -130,7 +129,7 @@ def test_chunks_are_no_barriers_when_every_tenth_item_is_slow(workers: int, fact
 
     here = seconds(process(ideas(200), troubles.span, max_concurrent=10))
     there = library.process(ideas(200), troubles.span, max_concurrent=10, chunk_size=10, workers=workers)
-    assert seconds(there) < factor * here
+    assert seconds(there) < 4 * here
 
 
 def test_same_id_or_the_very_same_idea_several_times_counts_as_often(library: Library) -> None:

@@ -96,6 +96,21 @@ class Batch(RuleBasedStateMachine):
         before, after = self.happens("halt")
         assert after == ("failed" if before in WORKING else before)
 
+    @rule()
+    def a_server_takes_it_into_its_queue(self) -> None:
+        before, after = self.happens("enqueue")
+        assert after == ("queued" if before in ("paused", "failed") else before)
+
+    @rule()
+    def a_server_goes_on_with_it(self) -> None:
+        before, after = self.happens("take")
+        assert after == {"queued": "filling"}.get(before, before), "it wakes nothing that was paused"
+
+    @rule()
+    def a_server_gives_it_up(self) -> None:
+        before, after = self.happens("give up")
+        assert after == ("failed" if before in WORKING or before == "queued" else before)
+
     @invariant()
     def what_was_cancelled_stays_so(self) -> None:
         if not hasattr(self, "before"):

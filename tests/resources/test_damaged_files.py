@@ -133,10 +133,10 @@ def test_log_of_another_batch_is_told(bench: Bench) -> None:
     process = bench.begin("start", "input.jsonl", "--func", f"{LEDGER_FILE}:waits", "--id", "b3", "-q", "-c", "1")
     log = bench.home / "b3" / "batch.db-wal"
     wait_until(lambda: log.exists() and log.stat().st_size > 200_000)
+    shutil.copy(log, bench.database.with_name("batch.db-wal"))
     kill(members(process.pid))
     process.communicate()
     wait_until_gone(process.pid)
-    shutil.copy(log, bench.database.with_name("batch.db-wal"))
     for arguments in (*READING, *RUNNING):
         done = bench.run(*arguments)
         assert (done.returncode, done.stdout) == (2, "") and str(bench.database) in done.stderr, done.stderr

@@ -19,13 +19,14 @@ ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
 COLD = {
     "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
     "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",
-    "recount_tries", "recount_shares",  # so does --repair
+    "recount_tries", "recount_shares", "recount_retried",  # so does --repair
     "repeated_ids",  # once, at the end of the input
-    "read_sessions", "last_session", "read_latency", "read_intervals",  # bounded tables
+    "read_sessions", "last_session", "read_latency", "read_intervals", "read_retried",  # bounded tables
     "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run
     "has_spent", "read_pace", "read_rates", "read_spent", "read_budgets", "forget_budgets",  # a row a limit or unit
+    "read_turn",  # the one row of the batch
     "find_items", "near_items",  # somebody asks for one item; an index would cost each insert
     "read_written",  # one row at most
     "has_event", "read_owed",  # a row a notification

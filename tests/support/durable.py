@@ -145,7 +145,8 @@ def processes_left() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline()):
+            command = " ".join(process.cmdline())  # nothing of one that has just ended
+            if process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in command:
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

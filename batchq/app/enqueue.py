@@ -1,0 +1,46 @@
+"""A new batch that waits for its turn at a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchq.app.notify import prepare
+from batchq.app.request import StartRequest, spec_of
+from batchq.app.verbs import check_targets, make
+from batchq.errors import UsageError
+from batchq.fingerprint import fingerprint
+from batchq.inputs import open_reader
+from batchq.store.home import BatchFolder, FileLock, Home
+
+
+def enqueue(
+    home: Home,
+    request: StartRequest,
+    priority: int,
+    name: str | None = None,
+    lock: FileLock | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> BatchFolder:
+    """Make a new batch that a server on this home runs when its turn comes.
+
+    Args:
+        home: where.
+        request: what it is; standard input cannot be queued.
+        priority: higher ones run first.
+        name: of the input in messages, where that is not its path.
+        lock: of the folder, where that is claimed already.
+        note: told where the secret is, if one was made for what it notifies.
+
+    Raises:
+        UsageError: as `verbs.start`.
+    """
+    spec = spec_of(request)
+    if spec.source.is_once:
+        raise UsageError("standard input cannot wait in a queue", "Save it to a file, and name that.")
+    if name is not None:
+        spec = replace(spec, source=replace(spec.source, name=name))
+    spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
+    open_reader(spec.source, strict_first=True).close()
+    prepare(home, spec, note)
+    return make(home, request.batch_id, spec, turn=priority, lock=lock)

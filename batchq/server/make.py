@@ -1,0 +1,46 @@
+"""Makes one batch in a process of its own: the user's module is loaded here, and never in the server.
+
+server ── {"home", "priority", "name", "request", "folder", "lock", …} ──▶ this ── {"batch_id"}
+                                                                        or {"error", "detail", "hint"} ──▶ server
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchq.app.enqueue import enqueue
+from batchq.app.request import StartRequest
+from batchq.errors import BatchqError
+from batchq.handlers import split_target
+from batchq.server.allowed import check_loaded, check_path
+from batchq.server.child import Json, answering
+from batchq.server.told import told
+from batchq.store.home import FileLock, Home
+
+
+def make(asked: Json) -> Json:
+    """Make a batch in a folder whose lock the server has taken, of what is allowed; its id, or why that cannot be."""
+    request: Json = {key: tuple(value) if isinstance(value, list) else value for key, value in asked["request"].items()}
+    os.set_inheritable(asked["lock"], False)
+    lock = FileLock.of(Path(asked["folder"]) / "lock", asked["lock"])
+    try:
+        _check(asked)
+        folder = enqueue(Home.at(asked["home"]), StartRequest(**request), asked["priority"], asked["name"], lock)
+    except BatchqError as error:
+        return {**told(error)}
+    return {"batch_id": folder.batch_id}
+
+
+def _check(asked: Json) -> None:
+    """What the server has allowed by its name, looked at once more where it is used."""
+    request = asked["request"]
+    for target in filter(None, (request["func"], request.get("setup"))):
+        stored, folder = split_target(target, Path.cwd())
+        check_loaded(stored, asked["allow"], folder)
+    if asked["name"] is None:  # a file of the owner's, and not an upload
+        check_path(request["input"], [Path(root) for root in asked["roots"]])
+
+
+if __name__ == "__main__":
+    answering(make)

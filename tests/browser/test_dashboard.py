@@ -1,0 +1,235 @@
+"""What somebody does in the dashboard, from a file on his disk to its results: a real server, a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from dashboard import PATIENCE_MS, Dashboard
+from served import Served, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+HANDLERS = '''
+"""Handlers that go as far as a file says."""
+import asyncio, pathlib
+
+HERE = pathlib.Path(__file__).parent
+
+async def paced(item):
+    """Take an item once it is its turn."""
+    while int((HERE / "upto").read_text()) < int(item["n"]):
+        await asyncio.sleep(0.02)
+    if int(item["n"]) % 4 == 1 and not (HERE / "mended").exists():
+        raise ValueError(f"no topic in {item['topic']}")
+    return {"title": item["topic"].upper()}
+'''
+ROWS = "".join(f'a{n},{n},"tea no. {n}"\n' for n in range(1, 13))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("served")
+    (folder / "pipe.py").write_text(HANDLERS)
+    (folder / "ideas.csv").write_text("id,n,topic\n" + ROWS)
+    go_to(folder, 0)
+    with serving(folder, "--allow", "pipe:*") as made:
+        yield made
+        go_to(folder, 99)  # what a failed test has left waiting
+
+
+@pytest.fixture
+def dashboard(browser: Browser, server: Served) -> Iterator[Dashboard]:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    made = Dashboard(browser, server)
+    made.log_in()
+    yield made
+    made.close()
+
+
+def go_to(folder: Path, number: int) -> None:
+    """Let the items up to this one end; in one step, as handlers read the file at any time."""
+    (folder / "next").write_text(str(number))
+    (folder / "next").replace(folder / "upto")
+
+
+def test_batch_from_a_file_to_its_results(dashboard: Dashboard, server: Served, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    page, folder = dashboard.page, server.folder
+    expect(page.get_by_text("No batches yet")).to_be_visible()
+    expect(page.locator("pre").first).to_contain_text("--func pipe:paced")
+
+    page.get_by_role("link", name="Submit a file").click()
+    page.locator("input[type=file]").set_input_files(folder / "ideas.csv")
+    expect(page.locator(".preview tbody tr")).to_have_count(10)
+    expect(page.locator(".preview tbody tr").first).to_contain_text('"topic":"tea no. 1"')
+    expect(page.get_by_text("Take an item once it is its turn.")).to_be_visible()
+    dashboard.field("Id of the batch").fill("no good id")
+    dashboard.field("Items at a time").fill("2")
+    dashboard.field("Attempts of an item").fill("1")
+    dashboard.refusals.add("422")
+    dashboard.button("Start the batch").click()
+    expect(dashboard.field("Id of the batch")).to_have_attribute("aria-invalid", "true")
+    expect(dashboard.field("Id of the batch")).to_be_focused()
+    dashboard.field("Id of the batch").fill("teas")
+    dashboard.button("Start the batch").click()
+
+    expect(page.get_by_role("heading", name="teas", exact=True)).to_be_focused()
+    go_to(folder, 6)
+    expect(page.get_by_text("6 of 12 done, 50%")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Progress of teas")).to_have_attribute("aria-valuenow", "50")
+    expect(page).to_have_title("50% · teas · batchq")
+    expect(page.locator(".flight")).to_contain_text("a7")
+
+    dashboard.button("Limits").click()
+    dashboard.field("Items at a time").fill("0")
+    dashboard.button("Change limits").click()
+    expect(page.locator("dialog .wrong:visible")).to_contain_text("Must be a whole number from 1")
+    dashboard.field("Items at a time").fill("3")
+    dashboard.button("Change limits").click()
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.get_by_text("of 3 at a time")).to_be_visible()
+    assert server.batch("teas")["spec"]["concurrency"] == 3
+
+    dashboard.button("Pause").click()
+    expect(dashboard.state).to_have_text("pausing")
+    go_to(folder, 9)
+    expect(dashboard.state).to_have_text("paused")
+    dashboard.button("Resume").click()
+    expect(dashboard.state).to_have_text("running")
+    go_to(folder, 12)
+    expect(dashboard.state).to_have_text("completed")
+    expect(page.get_by_text("12 of 12 done, 100%")).to_be_visible()
+    expect(page.locator("#polite")).to_contain_text("teas is completed: 12 of 12 done, 3 failed.")
+
+    page.get_by_role("button", name="Show the 3 items that failed with ValueError: no topic in tea no.").click()
+    expect(page.locator("table.items tbody tr")).to_have_count(3)
+    page.get_by_role("link", name="a5", exact=True).click()
+    expect(page.get_by_role("dialog", name="a5 (#5)")).to_be_visible()
+    expect(dashboard.field("Traceback of attempt 1")).to_contain_text('pipe.py", line 12, in paced')
+    expect(dashboard.field("Traceback of attempt 1")).to_contain_text("ValueError: no topic in tea no. 5")
+    address = page.url
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="a5", exact=True)).to_be_focused()
+    page.goto(address)
+    expect(page.get_by_role("dialog", name="a5 (#5)")).to_be_visible()
+    page.go_back()
+    expect(page.locator("dialog")).to_have_count(0)
+
+    (folder / "mended").touch()
+    dashboard.button("Retry failed").click()
+    expect(page.get_by_text("All 3 failed items run again.")).to_be_visible()
+    dashboard.button("Retry 3").click()
+    expect(page.locator("[data-tile=Succeeded] dd").first).to_have_text("12")
+    expect(dashboard.state).to_have_text("completed")
+
+    dashboard.button("Download").click()
+    with page.expect_download() as results:
+        dashboard.field("With the items themselves").check()
+        dashboard.button("Download results").click()
+    results.value.save_as(tmp_path / "results")
+    lines = [json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]
+    assert len(lines) == 12
+    assert {line["result"]["title"] for line in lines} == {f"TEA NO. {n}" for n in range(1, 13)}
+    with page.expect_download() as report:
+        dashboard.button("Download report").click()
+    report.value.save_as(tmp_path / "report.html")
+    assert "<title>teas: completed" in (tmp_path / "report.html").read_text()
+    assert report.value.suggested_filename == "teas-report.html"
+
+
+def test_main_way_with_the_keyboard_alone(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, press = dashboard.page, dashboard.page.keyboard.press
+    go_to(server.folder, 0)
+    page.reload()
+    page.wait_for_selector("h1")
+    press("Tab")
+    assert dashboard.focused() == "Skip to the content"
+    press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    dashboard.tab_to("New batch")
+    press("Enter")
+    expect(page.get_by_role("heading", name="New batch")).to_be_focused()
+    dashboard.tab_to("A file")
+    press("ArrowDown")
+    dashboard.tab_to("Pasted items")
+    page.keyboard.insert_text("\n".join(json.dumps({"id": f"k{n}", "n": n, "topic": "oats"}) for n in range(1, 5)))
+    expect(page.locator(".preview tbody tr")).to_have_count(4)
+    dashboard.tab_to("Id of the batch")
+    page.keyboard.insert_text("by-keyboard")
+    press("Enter")
+    expect(page.get_by_role("heading", name="by-keyboard")).to_be_focused()
+    expect(dashboard.state).to_have_text("running")
+
+    dashboard.tab_to("Cancel")
+    press("Enter")
+    assert dashboard.focused() == "Keep it as it is"
+    names = set()
+    for _ in range(6):
+        press("Tab")
+        names.add(dashboard.focused())
+    assert names <= {"Keep it as it is", "Cancel the batch", "Close", page.evaluate("document.body.textContent.trim()")}
+    press("Escape")
+    assert dashboard.focused() == "Cancel"
+    assert server.batch("by-keyboard")["state"] == "running"
+    press("Enter")
+    dashboard.tab_to("Cancel the batch")
+    press("Enter")
+    expect(dashboard.state).to_have_text("cancelling")
+    go_to(server.folder, 12)
+    expect(dashboard.state).to_have_text("cancelled")
+    assert page.evaluate("document.activeElement.closest('.actions, h1') !== null"), "the focus is not lost"
+
+    dashboard.tab_to("Delete")
+    press("Enter")
+    dashboard.tab_to("Delete the batch")
+    press("Enter")
+    expect(page.get_by_role("link", name="by-keyboard")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Batches", exact=True)).to_be_visible()
+    assert server.client.get("/api/v1/batches/by-keyboard").status_code == 404
+
+
+def test_list_is_filtered_and_moves_by_itself(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    go_to(server.folder, 1)
+    for name in ("first", "second"):
+        server.create("pipe:paced", [{"n": n, "topic": "x"} for n in (1, 2)], batch_id=name)
+    expect(page.get_by_role("progressbar", name="Progress of first")).to_have_attribute("aria-valuenow", "50")
+    page.get_by_role("button", name="running 2").click()
+    expect(page.locator(".batch")).to_have_count(2)
+    dashboard.field("Search by id or function").fill("FIRST")
+    expect(page.locator(".batch .name")).to_have_text(["first"])
+    assert page.url.endswith("#/?state=running&q=FIRST")
+    page.reload()
+    expect(page.locator(".batch .name")).to_have_text(["first"])
+    go_to(server.folder, 2)
+    expect(page.get_by_text("No batch is like that.")).to_be_visible()
+    dashboard.button("Show all").click()
+    expect(page.locator(".batch", has_text="first").locator(".badge")).to_have_text("completed")
+
+
+def test_who_is_logged_out_comes_back_to_where_he_was(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    dashboard.open("#/new")
+    expect(dashboard.field("Which function runs over each item")).to_be_visible()
+    page.context.clear_cookies()
+    dashboard.refusals.add("401")
+    page.get_by_role("link", name="Batches", exact=True).click()
+    page.wait_for_url("**/login?next=%2F%23%2F")
+    dashboard.log_in()
+    expect(page.get_by_role("heading", name="Batches", exact=True)).to_be_visible()

@@ -1,0 +1,256 @@
+"""The dashboard without colours, a mouse or much room, with markup in the data, very much of it, or no server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from batches import fill, make_batch, make_records
+from dashboard import PATIENCE_MS, Dashboard
+from reported import end
+from served import Served, serving
+
+import batchq.server
+from batchq.engine.failures import plain_failure
+from batchq.model import FailedAttempt, Outcome
+from batchq.store.connection import open_writer, transaction
+from batchq.store.outcomes import OutcomeWriter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+STATIC = Path(batchq.server.__file__).with_name("static")
+MARKUP = "<script>alert(1)</script>"
+IMAGE = "<img src=x onerror=alert(2)>"
+HANDLERS = f'''
+import asyncio, pathlib
+
+GATE = pathlib.Path(__file__).with_name("gate")
+
+async def odd(item):
+    """{IMAGE} is what this says of itself."""
+    if item["n"] == 2:
+        raise ValueError("{IMAGE}")
+    return "{MARKUP}"
+
+async def waits(item):
+    while not GATE.exists():
+        await asyncio.sleep(0.02)
+    return item
+'''
+MANY = 100_000
+BIG = 2**63 + 1
+"""A browser's numbers have 53 bits."""
+INJECTED = "document.querySelectorAll('main script, main img, main b, dialog script, dialog img, dialog b').length"
+"""Elements that nothing but an item's text could have made."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder: Path = tmp_path_factory.mktemp("served")
+    (folder / "pipe.py").write_text(HANDLERS)
+    make_failed(folder / "home" / "b1", MANY)
+    with serving(folder, "--allow", "pipe:*") as made:
+        made.create(
+            "pipe:odd",
+            [{"id": "<b>x</b>", "n": 1, "big": BIG}, {"id": '"><i>', "n": 2}],
+            batch_id="odd",
+            retry_attempts=1,
+        )
+        made.wait_for("odd", "completed")
+        yield made
+        (folder / "gate").touch()
+
+
+@pytest.fixture(scope="module")
+def dashboard(browser: Browser, server: Served) -> Iterator[Dashboard]:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    made = Dashboard(browser, server)
+    made.log_in()
+    yield made
+    made.close()
+
+
+def make_failed(folder: Path, items: int) -> None:
+    """A batch of so many items, all of which have failed, in two ways."""
+    folder.mkdir(parents=True)
+    database = make_batch(folder, [])
+    for start in range(0, items, 20_000):
+        fill(database, make_records(['{"topic": "tea"}'] * min(20_000, items - start), start + 1), 5000, start)
+    kinds = [
+        plain_failure("TimeoutError", "no answer within 30 s", "Traceback: late"),
+        plain_failure("KeyError", "'topic'", "t"),
+    ]
+    with closing(open_writer(database)) as connection, transaction(connection):
+        writer = OutcomeWriter(connection)
+        for start in range(1, items + 1, 5000):
+            seqs = range(start, min(start + 5000, items + 1))
+            ended = 1_795_762_800_000 + start
+            writer.record([Outcome(seq, 1, 1, 30_000_000, ended, 1, None, kinds[seq % 10 == 0]) for seq in seqs], [])
+        overcome = plain_failure("ConnectionError", "try again", "t")
+        writer.record([], [FailedAttempt(1, 1, 1, ended, 1000, 1, 1000, overcome)])
+        connection.execute("DELETE FROM ack_queue_chunks")
+        end(connection, "completed")
+
+
+def test_scripts_make_no_markup_and_pages_name_no_other_server() -> None:
+    ours = [
+        path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html") and "vendor" not in path.parts
+    ]
+    assert len(ours) > 20
+    for path in ours:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            path
+        )
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), path
+        assert not re.search(r"<style|<script(?! [^>]*src=)|\sstyle=|\son\w+=", text) or path.suffix != ".html", path
+        assert len(text.splitlines()) < 400, path
+    assert (STATIC / "vendor" / "uplot" / "LICENSE").is_file()
+
+
+def test_markup_in_items_errors_and_results_stays_text(dashboard: Dashboard) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    dashboard.open("#/batches/odd")
+    expect(page.locator("table.items")).to_contain_text("<b>x</b>")
+    expect(page.locator("table.items")).to_contain_text(IMAGE)
+    expect(page.locator(".groups")).to_contain_text(IMAGE)
+    assert page.evaluate(INJECTED) == 0
+    page.get_by_role("link", name="<b>x</b>").click()
+    expect(dashboard.field("The result")).to_have_text(MARKUP)
+    expect(dashboard.field("The item")).to_contain_text(f'"big": {BIG}')
+    assert page.evaluate(INJECTED) == 0
+    dashboard.open("#/batches/odd/items/2")
+    expect(dashboard.field("Traceback of attempt 1")).to_contain_text(IMAGE)
+    expect(page.get_by_role("dialog", name='"><i> (#2)')).to_be_visible()
+    assert page.evaluate(INJECTED) == 0
+    page.keyboard.press("Escape")
+    page.get_by_text("Log", exact=True).click()
+    expect(dashboard.field("Log")).not_to_be_empty()
+    dashboard.open(f"#/batches/{IMAGE.replace(' ', '%20')}")
+    dashboard.refusals.add("404")
+    expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+    dashboard.open("#/new")
+    dashboard.field("Which function runs over each item").select_option("pipe:odd")
+    expect(page.locator(".summary")).to_contain_text(IMAGE)
+    dashboard.field("Paste items").check()
+    dashboard.field("Pasted items").fill(f'{{"id": "<b>p</b>", "t": "{MARKUP}"}}')
+    expect(page.locator(".preview")).to_contain_text(MARKUP)
+    assert page.evaluate(INJECTED) == 0
+    dashboard.open("#/")
+    expect(page.get_by_role("link", name="odd")).to_be_visible()
+    assert page.evaluate(INJECTED) == 0
+
+
+def test_nobody_is_kept_out_of_any_page(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, found = dashboard.page, list[str]()
+    server.create("pipe:waits", [{"n": n} for n in range(40)], batch_id="waiting", priority=2)
+    dashboard.open("#/")
+    expect(page.locator(".batch", has_text="waiting").locator(".badge")).to_have_text("running")
+    found += dashboard.complaints("list")
+    dashboard.open("#/batches/waiting")
+    expect(page.locator(".flight code")).to_have_count(5)
+    expect(page.locator("table.items tbody tr")).to_have_count(25)
+    found += dashboard.complaints("running")
+    for name in ("Limits", "Cancel", "Download"):
+        dashboard.button(name).click()
+        found += dashboard.complaints(name.lower())
+        page.keyboard.press("Escape")
+    dashboard.open("#/batches/odd")
+    expect(page.locator(".charts canvas").first).to_be_visible()
+    page.locator(".card summary").first.click()
+    found += dashboard.complaints("failures")
+    page.get_by_role("link", name='"><i>').click()
+    expect(dashboard.field("Traceback of attempt 1")).to_be_visible()
+    found += dashboard.complaints("item")
+    dashboard.open("#/new")
+    expect(dashboard.field("Which function runs over each item")).to_be_visible()
+    found += dashboard.complaints("file")
+    dashboard.field("Paste items").check()
+    dashboard.field("Pasted items").fill("tea\nrain")
+    expect(page.locator(".preview tbody tr")).to_have_count(2)
+    dashboard.button("Start the batch").click()
+    expect(page.locator(".wrong:visible")).to_have_text("Choose a function.")
+    found += dashboard.complaints("new")
+    assert found == []
+
+
+def test_colours_are_chosen_and_kept_and_nothing_moves_for_who_wants_that(dashboard: Dashboard) -> None:
+    page = dashboard.page
+    dashboard.open("#/")
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(244, 246, 249)"
+    dashboard.field("Colours").select_option("dark")
+    assert page.evaluate(background) == "rgb(16, 20, 26)"
+    page.reload()
+    assert page.evaluate(background) == "rgb(16, 20, 26)"
+    dashboard.field("Colours").select_option("")
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate("getComputedStyle(document.querySelector('.whole span')).transitionDuration") == "0s"
+    page.emulate_media(reduced_motion="no-preference")
+
+
+def test_hundred_thousand_failed_items_make_the_page_no_larger(dashboard: Dashboard) -> None:
+    from playwright.sync_api import expect
+
+    page, rows = dashboard.page, dashboard.page.locator("table.items tbody tr")
+    count = "document.querySelectorAll('*').length"
+    dashboard.open("#/batches/b1?status=failed")
+    expect(rows).to_have_count(25)
+    expect(page.get_by_role("heading", name="100,000 failures")).to_be_visible()
+    expect(page.locator(".groups li")).to_have_count(2)  # and not the kind that a retry has overcome
+    expect(page.locator(".charts canvas").first).to_be_visible()
+    before = page.evaluate(count)
+    assert before < 1200
+    for number in (26, 51):
+        dashboard.button("Next").click()
+        expect(rows.first).to_contain_text(f"#{number}")
+    assert page.evaluate(count) <= before
+    page.get_by_role("button", name="Show the 10,000 items that failed with KeyError").click()
+    expect(rows.first).to_contain_text("#10")
+    expect(rows.nth(1)).to_contain_text("#20")
+    dashboard.button("Show all kinds").click()
+    expect(rows.first).to_contain_text("#1")
+    dashboard.field("Search items by id or text").fill("#99999")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("item-99999")
+    dashboard.field("Search items by id or text").fill("nowhere to be found")
+    expect(page.locator(".all-items")).to_contain_text("No item is like that.")
+    assert page.evaluate(count) <= before
+
+
+def test_page_says_that_it_is_old_while_nobody_answers(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, bar = dashboard.page, dashboard.page.locator("#disconnected")
+    dashboard.open("#/batches/odd")
+    expect(page.locator("#light")).to_have_text("Live")
+    dashboard.refusals.add("gone")
+    server.kill()
+    expect(bar).to_contain_text("Disconnected")
+    expect(bar).to_contain_text(re.compile(r"Trying again .*What is shown is \d+ s old\."))
+    expect(page.locator("#polite")).to_contain_text("Disconnected from the server, trying again.")
+    expect(page.get_by_role("heading", name="odd", exact=True)).to_be_visible()
+    assert dashboard.complaints("disconnected") == []
+    page.evaluate("location.hash = '#/batches/b1'")
+    expect(page.get_by_text("The batch could not be read")).to_be_visible()
+    assert dashboard.complaints("error") == []
+
+    server.options = (*server.options, "--port", server.url.rpartition(":")[2])
+    server.start()
+    dashboard.button("Try again").click()
+    expect(page.get_by_text("100,000 of 100,000 done, 100%")).to_be_visible()
+    expect(bar).to_be_hidden()
+    expect(page.locator("#light")).to_have_text("Live")

@@ -1,0 +1,117 @@
+"""The dashboard of a server as somebody has it in front of him, and what the browser says meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from served import Served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator
+
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+"""A folder for pictures of the pages; none are taken without."""
+AXE = Path(__file__).parents[1] / "browser" / "axe" / "axe.min.js"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+PATIENCE_MS = 30_000
+FOCUSED = """() => {
+    const at = document.activeElement;
+    return at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.textContent.trim();
+}"""
+
+
+class Dashboard:
+    """A page of a server's dashboard.
+
+    Args:
+        browser: which.
+        server: whose.
+        width: of the window.
+        dark: what the system prefers.
+
+    Attributes:
+        page: Playwright's.
+        refusals: statuses of answers that a test provokes; any other one that the browser complains of is an error.
+    """
+
+    def __init__(self, browser: Browser, server: Served, width: int = 1280, dark: bool = False) -> None:
+        self.server = server
+        self.refusals: set[str] = set()
+        self._said: list[str] = []
+        self._context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", accept_downloads=True
+        )
+        self._context.set_default_timeout(PATIENCE_MS)
+        self.page = self._context.new_page()
+        self.page.on("console", lambda message: self._said.append(f"{message.text} ({message.location.get('url')})"))
+        self.page.on("pageerror", lambda error: self._said.append(str(error)))
+
+    def log_in(self) -> None:
+        """By a one-time link, to the page that was shown or the first one."""
+        self.page.goto(self.server.client.post("/api/v1/login-links").json()["url"])
+        self.page.wait_for_selector("h1")
+
+    def open(self, hash_: str = "#/") -> None:
+        """A page by what stands behind the server's address."""
+        self.page.goto(f"{self.server.url}/{hash_}")
+        self.page.wait_for_selector("h1")
+
+    def button(self, name: str) -> Locator:
+        """A button that can be seen, by its name."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def field(self, name: str) -> Locator:
+        """A field, or another part, by its label."""
+        return self.page.get_by_label(name, exact=True)
+
+    @property
+    def state(self) -> Locator:
+        """The state of the batch whose page this is."""
+        return self.page.locator("main .head .badge")
+
+    def tab_to(self, name: str, most: int = 80) -> None:
+        """Press Tab until what bears that name has the focus."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if self.focused() == name:
+                return
+        raise AssertionError(f"{name!r} is not reached with the keyboard; the last one was {self.focused()!r}")
+
+    def focused(self) -> str:
+        """The name of what has the focus."""
+        name: str = self.page.evaluate(FOCUSED)
+        return name
+
+    def complaints(self, name: str) -> list[str]:
+        """What axe finds on this page, in a light window and in a dark narrow one, and whether it is too wide."""
+        found = []
+        if not self.page.evaluate("typeof axe !== 'undefined'"):
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        for width, scheme in ((1280, "light"), (360, "dark")):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            if SCREENSHOTS:
+                self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{width}-{scheme}.png", full_page=True)
+            result: dict[str, Any] = self.page.evaluate(f"axe.run({json.dumps(RULES)})")
+            found += [
+                f"{name} {width} {scheme}: {each['id']}: {each['nodes'][0]['html'][:200]}"
+                for each in result["violations"]
+            ]
+            taken, there = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            if taken > there:
+                found.append(f"{name}: {taken} px wide in {there}")
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.page.emulate_media(color_scheme="light")
+        return found
+
+    def close(self) -> None:
+        """Close it, and fail where the browser had something to say: an error, or a breach of the page's policy."""
+        self._context.close()
+        refused = [f"status of {status} " for status in self.refusals]
+        kept = [each for each in self._said if not any(known in each for known in refused)]
+        if "gone" in self.refusals:
+            kept = [each for each in kept if "net::ERR_" not in each]
+        assert kept == [], kept
