@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from dashboard import PATIENCE_MS, Dashboard
+from dashboard import Dashboard, opened
 from served import Served, serving
 
 if TYPE_CHECKING:
@@ -46,13 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def dashboard(browser: Browser, server: Served) -> Iterator[Dashboard]:
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=PATIENCE_MS)
-    made = Dashboard(browser, server)
-    made.log_in()
-    yield made
-    made.close()
+    with opened(browser, server) as made:
+        yield made
 
 
 def go_to(folder: Path, number: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from batches import fill, make_batch, make_records
-from dashboard import PATIENCE_MS, Dashboard
+from dashboard import Dashboard, opened
 from reported import end
 from served import Served, serving
 
@@ -70,13 +70,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def dashboard(browser: Browser, server: Served) -> Iterator[Dashboard]:
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=PATIENCE_MS)
-    made = Dashboard(browser, server)
-    made.log_in()
-    yield made
-    made.close()
+    with opened(browser, server) as made:
+        yield made
 
 
 def make_failed(folder: Path, items: int) -> None:

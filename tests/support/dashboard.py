@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,3 +117,15 @@ class Dashboard:
         if "gone" in self.refusals:
             kept = [each for each in kept if "net::ERR_" not in each]
         assert kept == [], kept
+
+
+@contextmanager
+def opened(browser: Browser, server: Served) -> Iterator[Dashboard]:
+    """A dashboard in which somebody has logged in, for a block."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    made = Dashboard(browser, server)
+    made.log_in()
+    yield made
+    made.close()
