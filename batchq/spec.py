@@ -41,6 +41,8 @@ class SourceSpec:
         sample: so many records are drawn at random; None takes all.
         shuffle: they come in a random order.
         seed: of what is random.
+        within: the folder in which the file has to lie, reached without symbolic links, each time that it is opened;
+            None where the batch's own user has named it.
     """
 
     path: str
@@ -61,13 +63,20 @@ class SourceSpec:
     sample: int | None = None
     shuffle: bool = False
     seed: int = 0
+    within: str | None = None
 
     @property
     def parts(self) -> tuple[SourceSpec, ...]:
         """Each file as an input of its own, all records of which are read."""
         whole = SourceSpec(self.path, self.name, self.format, self.size, self.mtime_ns)
         return tuple(
-            replace(file, encoding=self.encoding, csv_types=self.csv_types, max_item_size=self.max_item_size)
+            replace(
+                file,
+                encoding=self.encoding,
+                csv_types=self.csv_types,
+                max_item_size=self.max_item_size,
+                within=self.within,
+            )
             for file in self.files or (whole,)
         )
 

@@ -21,6 +21,7 @@ def enqueue(
     name: str | None = None,
     lock: FileLock | None = None,
     note: Callable[[str], None] = lambda _: None,
+    within: str | None = None,
 ) -> BatchFolder:
     """Make a new batch that a server on this home runs when its turn comes.
 
@@ -31,6 +32,7 @@ def enqueue(
         name: of the input in messages, where that is not its path.
         lock: of the folder, where that is claimed already.
         note: told where the secret is, if one was made for what it notifies.
+        within: the folder that the input may not lead out of; see `SourceSpec`.
 
     Raises:
         UsageError: as `verbs.start`.
@@ -40,6 +42,8 @@ def enqueue(
         raise UsageError("standard input cannot wait in a queue", "Save it to a file, and name that.")
     if name is not None:
         spec = replace(spec, source=replace(spec.source, name=name))
+    if within is not None:
+        spec = replace(spec, source=replace(spec.source, within=within))
     spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
     open_reader(spec.source, strict_first=True).close()
     prepare(home, spec, note)

@@ -139,11 +139,11 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
             return code
 
     def tell(address: str, link: str) -> None:
+        if warning:
+            console.say(warning)
         if console.as_json:
             console.write_json_line({"url": address, "link": link, "home": str(settings.home.path)})
             return
-        if warning:
-            console.say(warning)
         console.say(f"serving {settings.home.path} at {address}")
         console.say(f"open it once, within ten minutes: {link}")
         if not settings.allow:

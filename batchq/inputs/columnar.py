@@ -12,10 +12,11 @@ import decimal
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from batchq.errors import InputError
 from batchq.inputs.reader import Reader
+from batchq.inputs.streams import open_file
 from batchq.inputs.values import item_id_of, json_text
 from batchq.model import Position, Record
 from batchq.spec import SourceSpec
@@ -43,11 +44,11 @@ class Columnar(Reader):
             raise InputError(
                 self._name, f"{kind} needs the package pyarrow, which is not installed", hint=hint
             ) from None
-        with open(self._source.path, "rb"):
-            pass  # what the system has to say about the file is told by the caller
+        file = open_file(self._source)  # what the system has to say about it is told by the caller
         try:
-            self._schema, self._batches = self._open(pa)
+            self._schema, self._batches = self._open(pa, file)
         except Exception as error:  # whatever is in the file
+            file.close()
             raise self._damaged(error) from error
         names = list(self._schema.names)
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -65,18 +66,17 @@ class Columnar(Reader):
         """Close the file."""
         self._close()
 
-    def _open(self, pa: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        path = self._source.path
+    def _open(self, pa: Any, opened: BinaryIO) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         if self._source.format == "parquet":
             from pyarrow import parquet
 
-            table = parquet.ParquetFile(path)
-            self._close = table.close
+            table = parquet.ParquetFile(opened)
+            self._close = opened.close
             return table.schema_arrow, table.iter_batches(batch_size=BATCH_ROWS)
         from pyarrow import ipc
 
-        file = pa.OSFile(path, "rb")
-        self._close = file.close
+        self._close = opened.close
+        file = pa.PythonFile(opened, "r")
         try:
             found = ipc.open_file(file)
             return found.schema, (found.get_batch(number) for number in range(found.num_record_batches))

@@ -5,12 +5,14 @@ file ─▶ Unpacked (gz, bz2, zst) ─▶ Recoded (--encoding) ─▶ reader
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final, Protocol
 
 from batchq.errors import InputError
 from batchq.inputs.encoding import Recoded, is_utf8
+from batchq.inputs.within import open_within
 from batchq.spec import STDIN, SourceSpec
 
 PACKED_BLOCK: Final = 64 * 1024
@@ -39,10 +41,17 @@ def open_stream(source: SourceSpec, stdin: BinaryIO | None) -> ByteStream:
     else:
         compression = source.format.partition(".")[2]
         make = _unpacker(source.name, compression) if compression else None
-        stream = open(source.path, "rb")  # the reader closes it
+        stream = open_file(source)  # the reader closes it
         if make is not None:
             stream = Unpacked(stream, source.name, compression, make)
     return stream if is_utf8(source.encoding) else Recoded(stream, source.name, source.encoding)
+
+
+def open_file(source: SourceSpec) -> BinaryIO:
+    """The file as it is; raises `InputError` and `NotAllowed` where it may not be opened, and `OSError`."""
+    if source.within is None:
+        return open(source.path, "rb")
+    return os.fdopen(open_within(source.path, source.within, source.name), "rb")
 
 
 class Unpacker(Protocol):

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from batchq.errors import InputError, NotAllowed, UsageError
+from batchq.errors import NotAllowed, UsageError
 from batchq.handlers import load_target
+from batchq.inputs.within import open_within
 
 WILD: Final = re.compile(r"[*?\[]")
 
@@ -92,8 +92,7 @@ def check_loaded(target: str, patterns: Sequence[str], folder: Path) -> None:
 def check_path(path: str, roots: Sequence[Path]) -> Path:
     """A file in a folder that the owner has opened, reached without symbolic links.
 
-    Each folder on the way is opened by its name in the one before, so that none can be replaced by a link between a
-    look and the next.  (A hard link cannot be told from the file: whoever may make one may read the file.)
+    The batch opens it in the same way when it reads it (`SourceSpec.within`), however long it has waited by then.
 
     Args:
         path: absolute, or relative to one of these folders.
@@ -106,7 +105,7 @@ def check_path(path: str, roots: Sequence[Path]) -> Path:
     for root in roots:
         found = Path(os.path.normpath(root / path))
         if found.is_relative_to(root):
-            _open_and_close(root, found.relative_to(root).parts, path)
+            os.close(open_within(str(found), str(root), path[:200]))
             return found
     raise NotAllowed(
         f"{path[:200]!r} is in no folder that the owner has opened", "`batchq serve --root` opens a folder."
@@ -152,30 +151,3 @@ def _is_own(target: str, found: Any) -> bool:
     if place.endswith(".py"):
         return getattr(sys.modules.get(home), "__file__", None) == place
     return home == place or home.startswith(f"{place}.")
-
-
-def _open_and_close(root: Path, parts: Sequence[str], path: str) -> None:
-    opened: list[int] = []
-    try:
-        opened.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-        for part in parts[:-1]:
-            _refuse_link(part, opened[-1], path)
-            opened.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
-        last = parts[-1] if parts else "."
-        _refuse_link(last, opened[-1], path)
-        # Looked at before it is opened: opening a device can do something.
-        if not stat.S_ISREG(os.stat(last, dir_fd=opened[-1], follow_symlinks=False).st_mode):
-            raise InputError(path[:200], "it is not a file")
-        opened.append(os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened[-1]))
-        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
-            raise InputError(path[:200], "it is not a file")
-    except (OSError, ValueError) as error:  # a name with a null byte, or with half a surrogate pair
-        raise InputError(path[:200], getattr(error, "strerror", None) or "it is no name of a file") from None
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def _refuse_link(part: str, folder: int, path: str) -> None:
-    if stat.S_ISLNK(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode):
-        raise NotAllowed(f"{path[:200]!r} is, or lies behind, a symbolic link")

@@ -25,21 +25,29 @@ def make(asked: Json) -> Json:
     os.set_inheritable(asked["lock"], False)
     lock = FileLock.of(Path(asked["folder"]) / "lock", asked["lock"])
     try:
-        _check(asked)
-        folder = enqueue(Home.at(asked["home"]), StartRequest(**request), asked["priority"], asked["name"], lock)
+        within = _check(asked)
+        wanted = StartRequest(**request)
+        folder = enqueue(Home.at(asked["home"]), wanted, asked["priority"], asked["name"], lock, within=within)
     except BatchqError as error:
         return {**told(error)}
     return {"batch_id": folder.batch_id}
 
 
-def _check(asked: Json) -> None:
-    """What the server has allowed by its name, looked at once more where it is used."""
+def _check(asked: Json) -> str | None:
+    """Look once more at what the server has allowed by its name, where it is used.
+
+    Returns:
+        The open folder in which the input lies; None where it was uploaded.
+    """
     request = asked["request"]
     for target in filter(None, (request["func"], request.get("setup"))):
         stored, folder = split_target(target, Path.cwd())
         check_loaded(stored, asked["allow"], folder)
-    if asked["name"] is None:  # a file of the owner's, and not an upload
-        check_path(request["input"], [Path(root) for root in asked["roots"]])
+    if asked["name"] is not None:
+        return None
+    roots = [Path(root) for root in asked["roots"]]
+    path = check_path(request["input"], roots)
+    return str(next(root for root in roots if path.is_relative_to(root)))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +19,15 @@ from raw import Answer, ask, connect, read_answer
 from served import Served
 
 from batchq.app.limits import Changes
-from batchq.errors import UsageError
+from batchq.errors import NotAllowed, UsageError
+from batchq.inputs import open_reader
+from batchq.inputs.files import describe
 from batchq.server.creation import file_name, stored_name
 from batchq.server.exposure import check_owner_choices
 from batchq.server.headers import HEADERS
 from batchq.server.settings import ServerSettings
 from batchq.store.home import Home
+from batchq.store.reading import reading
 
 pytestmark = pytest.mark.slow
 
@@ -115,9 +120,39 @@ def test_file_outside_the_open_folders_or_behind_a_link_is_refused(guarded: Serv
     assert guarded.client.get("/api/v1/batches/outside").status_code == 404
 
 
-def test_file_in_an_open_folder_is_read(guarded: Served) -> None:
+def test_file_in_an_open_folder_is_read_from_there_and_nowhere_else(guarded: Served) -> None:
+    root = guarded.folder / "open"
     answer = create(guarded, path="deep/items.txt", batch_id="inside")
     assert answer.status_code == 201, answer.text
+    with reading(guarded.home / "inside" / "batch.db") as reader:
+        assert reader.row().spec.source.within == str(root)
+
+
+@pytest.mark.parametrize("name", ["items.jsonl", "items.txt.gz", "items.parquet"])
+def test_file_that_is_swapped_while_its_batch_waits_is_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "root" / "deep").mkdir(parents=True)
+    file, elsewhere = tmp_path / "root" / "deep" / name, tmp_path / name
+    for path in (file, elsewhere):
+        write_items(path)
+    source = replace(describe(str(file)), within=str(tmp_path / "root"))
+    with closing(open_reader(source)) as opened:
+        assert len(list(opened)) == 2
+    file.unlink()
+    file.symlink_to(elsewhere)
+    with pytest.raises(NotAllowed, match="symbolic link"):
+        open_reader(source)
+    (tmp_path / "root" / "deep").rename(tmp_path / "moved")
+    (tmp_path / "root" / "deep").symlink_to(tmp_path)
+    with pytest.raises(NotAllowed, match="symbolic link"):
+        open_reader(source)
+
+
+def write_items(path: Path) -> None:
+    if path.suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"n": [1, 2]}), path)
+    else:
+        path.write_bytes(gzip.compress(b"1\n2\n") if path.suffix == ".gz" else b"1\n2\n")
 
 
 @pytest.mark.parametrize("path", ["../access.py", "..%2faccess.py", "%2e%2e/access.py", "..\\access.py", "/etc/passwd"])
@@ -338,7 +373,9 @@ def test_what_opens_more_than_it_says_is_a_usage_error(tmp_path: Path, choice: d
 def test_owner_is_warned_where_others_can_reach_the_server(tmp_path: Path) -> None:
     assert check_owner_choices(ServerSettings(Home.at(str(tmp_path)))) == ""
     command = [sys.executable, "-m", "batchq", "serve", "--home", str(tmp_path / "home"), "--port", "0"]
-    with subprocess.Popen([*command, "--host", "0.0.0.0"], stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [*command, "--host", "0.0.0.0", "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as server:
         assert server.stderr is not None
         warning = server.stderr.readline()
         server.terminate()
