@@ -216,6 +216,44 @@ def test_list_is_filtered_and_moves_by_itself(dashboard: Dashboard, server: Serv
     expect(page.locator(".batch", has_text="first").locator(".badge")).to_have_text("completed")
 
 
+def test_one_kind_of_failure_is_retried(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, folder = dashboard.page, server.folder
+    (folder / "mended").unlink(missing_ok=True)
+    go_to(folder, 12)
+    items = [{"n": n, "topic": f"{n}"} for n in range(1, 6)]
+    server.create("pipe:paced", items, batch_id="kinds", retry_attempts=2, retry_delay=0.01)
+    server.wait_for("kinds", "completed")
+    dashboard.open("#/batches/kinds")
+    drawn = page.get_by_role("figure", name="Retries over time")
+    expect(drawn).to_contain_text("2 retries")
+    drawn.get_by_text("Numbers").click()
+    expect(drawn.locator("tbody td").first).to_be_visible()
+    (folder / "mended").touch()
+    page.get_by_role("button", name="Show the 2 items that failed with ValueError").click()
+    dashboard.button("Retry these").click()
+    expect(page.get_by_role("dialog")).to_contain_text("ValueError: no topic in")
+    page.get_by_role("dialog").get_by_role("button", name="Retry these").click()
+    expect(page.locator("[data-tile=Succeeded] dd").first).to_have_text("5")
+    expect(page.locator(".all-items")).to_contain_text("No item is like that.")
+
+
+def test_file_that_is_dropped_is_previewed(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    dashboard.open("#/new")
+    dropped = page.evaluate_handle(
+        "text => { const moved = new DataTransfer(); moved.items.add(new File([text], 'dropped.csv')); return moved; }",
+        "id,n,topic\n" + ROWS,
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
+    expect(page.locator(".preview tbody tr")).to_have_count(10)
+    expect(page.locator(".preview .title")).to_have_text("The first 10 items, read as csv")
+    assert page.locator("input[type=file]").evaluate("each => each.files[0].name") == "dropped.csv"
+
+
 def test_who_is_logged_out_comes_back_to_where_he_was(dashboard: Dashboard, server: Served) -> None:
     from playwright.sync_api import expect
 
