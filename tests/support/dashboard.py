@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder for pictures of the pages; none are taken without."""
 AXE = Path(__file__).parents[1] / "browser" / "axe" / "axe.min.js"
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], "resultTypes": ["violations"], "preload": False}
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+    "preload": False,
+}
 PATIENCE_MS = 30_000
 FOCUSED = """() => {
     const at = document.activeElement;
