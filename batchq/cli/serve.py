@@ -116,13 +116,13 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
     if link:
         return _tell_link(console)
     try:
-        from batchq.server.exposure import check_owner_choices
+        from batchq.server.security.exposure import check_owner_choices
         from batchq.server.serve import serve as run
     except ModuleNotFoundError as error:
         from batchq.errors import UsageError
 
         raise UsageError(f"the server needs {error.name}", "pip install 'batchq[server]'") from error
-    from batchq.server.init import is_first, split_off
+    from batchq.server.running.init import is_first, split_off
     from batchq.server.settings import ServerSettings
     from batchq.units import bytes_of
 

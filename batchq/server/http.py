@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from batchq.errors import BatchqError
-from batchq.server import (
+from batchq.server.api import (
     actions,
     batches,
     creation,
@@ -29,14 +29,14 @@ from batchq.server import (
     operation,
     preview,
 )
-from batchq.server.answers import ServerState
-from batchq.server.calls import Calls
-from batchq.server.faults import Faults
-from batchq.server.guard import Guard
-from batchq.server.headers import SafeHeaders
-from batchq.server.metrics import Counted
+from batchq.server.api.answers import ServerState
+from batchq.server.api.calls import Calls
+from batchq.server.api.faults import Faults
+from batchq.server.api.metrics import Counted
+from batchq.server.api.quick import QuickStatus
 from batchq.server.problems import Problem, answer_problem
-from batchq.server.quick import QuickStatus
+from batchq.server.security.guard import Guard
+from batchq.server.security.headers import SafeHeaders
 
 API: Final = "/api/v1"
 BATCH: Final = "/batches/{batch_id}"

@@ -26,16 +26,16 @@ from batchq import __version__
 from batchq.app.atomic import replaced
 from batchq.app.serving import address_file, server_lock, server_of
 from batchq.errors import BatchqError, HomeError, ServerBusy, StorageFailed, UsageError
-from batchq.server.access import Access
-from batchq.server.answers import ServerState
-from batchq.server.catalog import Catalog
-from batchq.server.daemon import Daemon
+from batchq.server.api.answers import ServerState
 from batchq.server.http import make_app
-from batchq.server.load import Load
-from batchq.server.log import ServerLog, logging_to
-from batchq.server.safe_lines import SafeLines
+from batchq.server.running.catalog import Catalog
+from batchq.server.running.daemon import Daemon
+from batchq.server.running.log import ServerLog, logging_to
+from batchq.server.security.access import Access
+from batchq.server.security.safe_lines import SafeLines
+from batchq.server.security.token import make_token, token_path
 from batchq.server.settings import ServerSettings
-from batchq.server.token import make_token, token_path
+from batchq.server.streaming.load import Load
 from batchq.server.uvicorn_setup import uvicorn_config
 
 CALLS_SECONDS: Final = 3

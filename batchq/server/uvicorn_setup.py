@@ -5,8 +5,8 @@ from __future__ import annotations
 import uvicorn
 from starlette.types import ASGIApp
 
+from batchq.server.security.slow_clients import Patience, most_connections, protocol
 from batchq.server.settings import ServerSettings
-from batchq.server.slow_clients import Patience, most_connections, protocol
 
 
 def uvicorn_config(

@@ -13,7 +13,7 @@ from queued import Queue
 
 from batchq.app.verbs import cancel, pause
 from batchq.errors import BatchNotFound, StoreError
-from batchq.server.catalog import Catalog, Entry
+from batchq.server.running.catalog import Catalog, Entry
 from batchq.store.connection import open_plain
 from batchq.store.home import Home
 

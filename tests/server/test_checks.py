@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchq.server import checks
-from batchq.server.answers import _object
+from batchq.server.api import checks
+from batchq.server.api.answers import _object
 from batchq.server.problems import Problem
 
 

@@ -17,8 +17,8 @@ from waiting import wait_until
 from batchq.app.serving import login_link
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
-from batchq.server.children import Exit
-from batchq.server.fates import Fates
+from batchq.server.running.children import Exit
+from batchq.server.running.fates import Fates
 from batchq.store.home import Home
 
 pytestmark = pytest.mark.slow

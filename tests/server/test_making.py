@@ -15,12 +15,12 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from batchq.server.access import Access
-from batchq.server.answers import ServerState
-from batchq.server.catalog import Catalog
-from batchq.server.daemon import Daemon
-from batchq.server.handlers import handlers
+from batchq.server.api.answers import ServerState
+from batchq.server.api.handlers import handlers
 from batchq.server.http import make_app
+from batchq.server.running.catalog import Catalog
+from batchq.server.running.daemon import Daemon
+from batchq.server.security.access import Access
 from batchq.server.settings import ServerSettings
 from batchq.store.home import Home
 

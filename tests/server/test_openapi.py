@@ -11,9 +11,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from batchq.app.limits import Changes
 from batchq.app.request import StartRequest
-from batchq.server.creation import OWNERS, SAID_OTHERWISE
+from batchq.server.api.creation import OWNERS, SAID_OTHERWISE
+from batchq.server.api.openapi import document, operations
 from batchq.server.http import routes
-from batchq.server.openapi import document, operations
 
 pytestmark = pytest.mark.slow
 

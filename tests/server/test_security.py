@@ -20,11 +20,11 @@ from served import Served
 from starlette.routing import Mount, Route
 
 from batchq.errors import UsageError
-from batchq.server import access as access_module
-from batchq.server.access import LINK_SECONDS, Access
-from batchq.server.attempts import MOST_ADDRESSES, FailedLogins
 from batchq.server.http import routes
-from batchq.server.token import make_token
+from batchq.server.security import access as access_module
+from batchq.server.security.access import LINK_SECONDS, Access
+from batchq.server.security.attempts import MOST_ADDRESSES, FailedLogins
+from batchq.server.security.token import make_token
 
 OPEN = {"/login", "/healthz", "/readyz"}
 OTHERS = "/api/v1/server"

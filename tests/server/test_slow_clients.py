@@ -20,10 +20,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from waiting import wait_until
 
-from batchq.server.faults import Faults
-from batchq.server.headers import HEADERS, SafeHeaders
+from batchq.server.api.faults import Faults
+from batchq.server.security.headers import HEADERS, SafeHeaders
+from batchq.server.security.slow_clients import Patience
 from batchq.server.settings import ServerSettings
-from batchq.server.slow_clients import Patience
 from batchq.server.uvicorn_setup import uvicorn_config
 from batchq.store.home import Home
 

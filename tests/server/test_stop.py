@@ -110,7 +110,7 @@ def test_elsewhere_orphans_come_to_a_server_that_is_asked_for_it(tmp_path: Path)
         pytest.skip("SKIPPED: only Linux has a subreaper")
     program = f"""
 import os, sys, time
-from batchq.server.init import split_off
+from batchq.server.running.init import split_off
 first, found = os.getpid(), {str(tmp_path / "found")!r}
 code = split_off()
 if code is None:

@@ -1,0 +1,1 @@
+"""What stands under ``/api/v1``: its routes, its description, its errors."""

@@ -1,0 +1,24 @@
+"""Lets failed items run again, in a process of its own: the caller's regular expression may take for ever.
+
+server ── {"home", "batch_id", "error", "items"} ──▶ this ── {"retried"}, or {"error", "detail", "hint"} ──▶ server
+"""
+
+from __future__ import annotations
+
+from batchq.app.verbs import retry
+from batchq.errors import BatchqError
+from batchq.server.processes.child import Json, answering
+from batchq.server.told import told
+from batchq.store.home import Home
+
+
+def again(asked: Json) -> Json:
+    """How many items run again, or why none can."""
+    try:
+        return {"retried": retry(Home.at(asked["home"]), asked["batch_id"], asked["error"], asked["items"])}
+    except BatchqError as error:
+        return {**told(error)}
+
+
+if __name__ == "__main__":
+    answering(again)

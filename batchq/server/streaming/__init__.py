@@ -1,0 +1,1 @@
+"""What flows to a client over time: events and downloads, bounded."""
