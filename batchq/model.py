@@ -277,6 +277,8 @@ class FailedAttempt(NamedTuple):
     failure: Failure
 
 
+SUPERVISOR: Final = 0
+"""Number of the supervisor among the workers that record outcomes."""
 WORKERS_PER_SESSION: Final = 100_000
 """A worker's number tells the session and which of its processes it is; 0 is the supervisor of any session."""
 

@@ -59,6 +59,8 @@ class BlockingProbe:
                 self.wanted = False
                 name = self._handler.name
                 log.warning("%s is async but never awaits, which blocks all others: it runs in threads now", name)
+        elif self._left < 0:
+            self.wanted = False  # whatever it is, it keeps nobody waiting
         return not gave_way
 
     def again(self) -> None:

@@ -15,8 +15,8 @@ from batchq.engine.strict import UpToUnreadable, digest_at
 from batchq.errors import BatchqError
 from batchq.inputs import Records, open_reader
 from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
-from batchq.store.batch import Filler
 from batchq.store.descriptors import too_many_files, used_up
+from batchq.store.filler import Filler
 from batchq.store.home import BatchFolder
 
 FILL_ITEMS: Final = 2000

@@ -15,7 +15,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Collection, Iterable, MutableSequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ TURN_SECONDS: Final = 0.005
 """A handler that never waits would keep the loop for ever; after so long the others have a turn."""
 BLOCKED_SECONDS: Final = 0.02
 """A tick that comes later than this found the loop blocked."""
+GAVE_WAY: Final = (True,)
+"""Of a call that is timed by somebody else: the ticker, or the probe of its caller."""
 SWALLOW_SECONDS: Final = 1.0
 """A handler that goes on for so long after it was cancelled has swallowed that; nothing but its process ends it."""
 
@@ -299,12 +301,14 @@ class Runner:
         self._seen[slot.index] = item.seq
         self._ahead.begun()
         started = time.monotonic()
+        gave_way: Collection[bool] = GAVE_WAY
         try:
             # Made anew for each attempt: what a failed one did to its copy is gone with it.
             payload = job.load(item.payload)
             slot.lost = self._lost
             slot.started = started
             if caller.is_plain:
+                gave_way = caller.probe.begin(self._loop)
                 result = await handler.function(payload)
             else:
                 result = await caller.call(slot, job, payload)
@@ -312,7 +316,7 @@ class Runner:
             took = slot.worked(started)
             if slot.given_up:
                 return
-            if slot.expired:
+            if slot.expired or (not gave_way and job.timeout and took > job.timeout):
                 raise ItemTimeout(job.timeout or 0.0)
             kept = job.store(result)
         except BaseException as error:
@@ -320,6 +324,7 @@ class Runner:
             slot.started = 0.0
             if slot.given_up:
                 return  # It is recorded as timed out.
+            slot.expired |= bool(not gave_way and job.timeout and took > job.timeout)
             if self._abandoned or (isinstance(error, job.let_through) and not is_own_exit(error, slot.task)):
                 raise
             self._failed(slot, item, error, took)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from batchq.model import ENDED, NONE_SKIPPED, FailedAttempt, Failure, Outcome, Record
+from batchq.model import ENDED, SUPERVISOR, FailedAttempt, Failure, Outcome
 from batchq.probe import reach
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
@@ -21,15 +21,12 @@ from batchq.store.moves import happen
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader
-from batchq.store.reserve import drop_reserve, free_bytes, leave_to_outcomes, storage_error, telling
+from batchq.store.reserve import drop_reserve, free_bytes, telling
 from batchq.store.rows import Progress
-from batchq.store.skipped import note_skipped
 from batchq.store.turns import OWN
 
-__all__ = ["DAMAGED", "BatchReader", "BatchStore", "Filler", "Progress", "create_batch"]
+__all__ = ["DAMAGED", "BatchReader", "BatchStore", "Progress", "create_batch"]
 
-SUPERVISOR: Final = 0
-"""Number of the supervisor among the workers that record outcomes."""
 DAMAGED: Final = "the file is damaged"
 NO_LANES: Final[Mapping[int, int]] = MappingProxyType({})
 NO_FAILURES: Final[Mapping[int, Failure]] = MappingProxyType({})
@@ -322,86 +319,3 @@ class BatchStore(BatchReader):
     def move_within(self, event: str, reason: str | None = None) -> str | None:
         """As `move`, in the transaction that the caller has open."""
         return happen(self._connection, event, reason)[1]
-
-
-class Filler:
-    """Stores records of the input, with the messages that hand them out, in small transactions.
-
-    Args:
-        path: the batch's file.
-        durability: ``normal`` or ``full``.
-        chunk_size: items in a message.
-        seq: the last item that is stored already.
-    """
-
-    def __init__(self, path: Path, durability: str, chunk_size: int, seq: int) -> None:
-        self._connection = db.open_writer(path, durability)
-        self._path = path
-        self._chunk_size = chunk_size
-        self._seq = seq
-        self._queue = ChunkQueue(self._connection)
-        self._writer = OutcomeWriter(self._connection)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def store(
-        self,
-        records: Sequence[Record],
-        digest: str,
-        fail: Callable[[str], Failure],
-        skipped: Mapping[str, int] = NONE_SKIPPED,
-    ) -> None:
-        """Store `records`, their messages and the position behind them, in one transaction.
-
-        Args:
-            records: what the reader yielded, in order.
-            digest: the reader's running hash behind the last of them.
-            fail: makes the failure of a record that cannot be used from the reason.
-            skipped: records that were left out up to here, by what left them out.
-
-        Raises:
-            StorageFailed: the file cannot be written.
-        """
-        first = self._seq + 1
-        last = self._seq + len(records)
-        bad = [
-            Outcome(seq, 1, 0, 0, int(time.time() * 1000), SUPERVISOR, None, fail(record.error))
-            for seq, record in enumerate(records, first)
-            if record.error is not None
-        ]
-        end = records[-1]
-        position = (end.position, end.next_line, last, digest, 0)
-        try:
-            with db.transaction(self._connection):
-                self._connection.executemany(
-                    SQL["insert_item"],
-                    [(seq, record.item_id, record.line, record.payload) for seq, record in enumerate(records, first)],
-                )
-                self._queue.put_ranges(self._chunks(records, first, {outcome.seq for outcome in bad}))
-                self._connection.execute(SQL["note_position"], position)
-                self._connection.execute(SQL["count_items"])
-                note_skipped(self._connection, skipped)
-                if bad:
-                    self._writer.record(bad)
-                leave_to_outcomes(self._path.parent)  # last, for a worker may give it up meanwhile
-                reach("filling")
-        except db.DatabaseError as error:
-            raise storage_error(self._path, error) from error
-        self._seq = last
-
-    def note_skipped(self, skipped: Mapping[str, int]) -> None:
-        """Store how many records were left out up to the end of the input; raises as `store`."""
-        with telling(self._path), db.transaction(self._connection):
-            note_skipped(self._connection, skipped)
-
-    def _chunks(self, records: Sequence[Record], first: int, bad: set[int]) -> list[tuple[int, int, int, bool]]:
-        """(first, last, bytes, redelivered) of each message; one that holds a bad record is read item by item."""
-        chunks = []
-        for start in range(0, len(records), self._chunk_size):
-            part = records[start : start + self._chunk_size]
-            low, high = first + start, first + start + len(part) - 1
-            holds_bad = any(seq in bad for seq in range(low, high + 1)) if bad else False
-            chunks.append((low, high, sum(len(record.payload) for record in part), holds_bad))
-        return chunks

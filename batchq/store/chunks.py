@@ -180,12 +180,25 @@ class ChunkQueue(SQLiteAckQueue):
     def claim(self, want: int, claimants: int = 1, lane: int = LANE_ALL, chunk_size: int = 50) -> Claim:
         """Take up to `want` items, the lowest ``seq`` first, and return them with their payloads.
 
+        As `take` and `read` in one step: call it inside a write transaction.
+        """
+        chunks = self.take(want, claimants, lane, chunk_size)
+        if chunks is None:
+            return Claim(open=False)
+        taken, done = self.read(chunks)
+        if done:
+            self.ack_all(done)
+        return Claim(open=True, chunks=taken)
+
+    def take(self, want: int, claimants: int = 1, lane: int = LANE_ALL, chunk_size: int = 50) -> Sequence[Chunk] | None:
+        """Mark up to `want` items as this claimant's, the lowest ``seq`` first; None where it may claim no more.
+
         Takes whole messages, and the first part of the last one.  Never more than a fair share of what is
         ready among `claimants`, and at most `CLAIM_BYTES` of payload (but always one item).  Call it inside a
         write transaction: the choice and the marks are one step to everybody else.
         """
         if not self.is_open():
-            return Claim(open=False)
+            return None
         enough = want * claimants // max(chunk_size, 1) + 2 * claimants
         ready = json.loads(self._shared.execute(SQL["ready_chunks"], (lane, enough)).fetchone()[0])
         share = -(-sum(last - first + 1 for _, first, last, _, _ in ready) // claimants)
@@ -196,7 +209,24 @@ class ChunkQueue(SQLiteAckQueue):
             self._shared.execute(SQL["claim_chunks"], (self.claimant, self.epoch, keys))
         if part is not None:
             chunks.append(self._take_part(part, lane))
-        return Claim(open=True, chunks=self._with_items(chunks))
+        return chunks
+
+    def read(self, chunks: Sequence[Chunk]) -> tuple[list[tuple[Chunk, Sequence[Item]]], list[int]]:
+        """The items of chunks that are this claimant's, and the messages of which none is left: they want an ack.
+
+        Nobody else changes what is claimed, so this needs no transaction: others may write meanwhile.
+        """
+        taken: list[tuple[Chunk, Sequence[Item]]] = []
+        done: list[int] = []
+        for run in _neighbours(chunks):
+            items = self._read_items(run)
+            for chunk in run:
+                mine = items[chunk.message_id]
+                if mine:
+                    taken.append((chunk, mine))
+                else:
+                    done.append(chunk.message_id)
+        return taken, done
 
     def ack_all(self, message_ids: Sequence[int]) -> None:
         """Ack chunks whose items all have an outcome; those taken over by somebody else are left alone."""
@@ -273,21 +303,6 @@ class ChunkQueue(SQLiteAckQueue):
         assert message_id is not None
         return Chunk(message_id, first, middle - 1, bool(again))
 
-    def _with_items(self, chunks: Sequence[Chunk]) -> list[tuple[Chunk, Sequence[Item]]]:
-        taken: list[tuple[Chunk, Sequence[Item]]] = []
-        done: list[int] = []
-        for run in _neighbours(chunks):
-            items = self._read_items(run)
-            for chunk in run:
-                mine = items[chunk.message_id]
-                if mine:
-                    taken.append((chunk, mine))
-                else:
-                    done.append(chunk.message_id)
-        if done:
-            self.ack_all(done)
-        return taken
-
     def _read_items(self, run: Sequence[Chunk]) -> dict[int, list[Item]]:
         again = run[0].redelivered
         statement = SQL["items_left_of_chunk" if again else "items_of_chunk"]
@@ -298,6 +313,7 @@ class ChunkQueue(SQLiteAckQueue):
         here = items[chunk.message_id]
         now_ms = int(time.time() * 1000) if again else 0
         start = 0
+        make = Item._make  # half as long as a call by names
         for seq, item_id, run_number, length, *history in json.loads(facts):
             while seq > chunk.last:
                 chunk = next(chunks)
@@ -310,7 +326,7 @@ class ChunkQueue(SQLiteAckQueue):
                 wait = min(delay, max(0, not_before - now_ms))
                 here.append(Item(seq, item_id, payload, run_number, chunk.message_id, tries, spent, wait))
             else:
-                here.append(Item(seq, item_id, payload, run_number, chunk.message_id))
+                here.append(make((seq, item_id, payload, run_number, chunk.message_id, 0, 0, 0)))
         return items
 
 

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from batchq.errors import BatchqError, StoreError
@@ -41,6 +41,7 @@ DatabaseError = sqlite3.DatabaseError
 OperationalError = sqlite3.OperationalError
 
 _HERE: Final = Path(__file__).parent
+_Row = tuple[Any, ...]
 
 
 class Connection(sqlite3.Connection):
@@ -105,6 +106,20 @@ def repeat_values(statement: str, rows: int) -> str:
     """
     head, values = statement.rsplit("VALUES", 1)
     return f"{head}VALUES " + ", ".join([values.strip()] * rows)
+
+
+def in_blocks(rows: Sequence[_Row], sizes: Sequence[int]) -> Iterator[Sequence[_Row]]:
+    """`rows` in blocks of these sizes, the largest first; the last one must be 1.
+
+    Example:
+        >>> [len(block) for block in in_blocks([(n,) for n in range(11)], (4, 1))]
+        [4, 4, 1, 1, 1]
+    """
+    start = 0
+    for size in sizes:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 def json_list(values: Sequence[int]) -> str:

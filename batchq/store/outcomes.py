@@ -6,19 +6,45 @@ run has one already is refused by the unique index, and then counts nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import json
+from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any, Final
 
 from batchq.model import FailedAttempt, Failure, Outcome, latency_bucket
 from batchq.store.connection import SQL, Connection, repeat_values
+from batchq.store.counts import Counts
 
-BLOCKS: Final = (256, 32, 4, 1)
-"""Rows per statement: few sizes, so that each is prepared once per connection."""
+SIZES: Final = (1, 4, 16, 64, 128, 256, 512)
+"""Rows per statement: few, so that each is prepared once per connection."""
 GROUPS: Final = 1000
 """Error groups in a batch at most; messages beyond that share one group per type."""
-_INSERT_OUTCOMES: Final = {rows: repeat_values(SQL["insert_outcome"], rows) for rows in BLOCKS}
-_INSERT_ATTEMPTS: Final = {rows: repeat_values(SQL["insert_attempt"], rows) for rows in BLOCKS}
+_NULL: Final = 0
+"""What the statement takes for NULL: Python's sqlite3 looks a microsecond for an adapter of each None."""
+_INSERT_OUTCOMES: Final = {rows: repeat_values(SQL["insert_outcome"], rows) for rows in SIZES}
+_INSERT_ATTEMPTS: Final = {rows: repeat_values(SQL["insert_attempt"], rows) for rows in SIZES}
+
+_Row = tuple[Any, ...]
+
+
+class Group:
+    """Outcomes and failed attempts that are written together: what can be made ready before nobody else can write.
+
+    Args:
+        outcomes: in the order in which they came.
+        attempts: likewise.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], attempts: Sequence[FailedAttempt] = ()) -> None:
+        self.attempts = attempts
+        self.rows: list[_Row] = [
+            (seq, run, 1, tries, took_us, latency_bucket(took_us), ended_ms, worker, _NULL, _NULL, _NULL, result)
+            if failure is None
+            else (seq, run, 0, tries, took_us, latency_bucket(took_us), ended_ms, worker)
+            for seq, run, tries, took_us, ended_ms, worker, result, failure in outcomes
+        ]
+        self.failures = [(index, outcome.failure) for index, outcome in enumerate(outcomes) if outcome.failure]
+        self.counts = Counts([row[2:8] for row in self.rows])
 
 
 class OutcomeWriter:
@@ -38,52 +64,58 @@ class OutcomeWriter:
 
     def record(self, outcomes: Sequence[Outcome], attempts: Sequence[FailedAttempt] = ()) -> None:
         """Write `outcomes` and `attempts`; call it inside a write transaction."""
+        self.write(Group(outcomes, attempts))
+
+    def write(self, group: Group) -> None:
+        """Write a group; call it inside a write transaction."""
         execute = self._connection.execute
-        last_outcome, last_attempt = execute(SQL["last_numbers"]).fetchone()
-        if attempts:
-            self._insert(_INSERT_ATTEMPTS, [self._attempt_row(attempt) for attempt in attempts])
-            execute(SQL["tally_attempts"], (last_attempt,))
-            execute(SQL["group_attempts"], (last_attempt,))
-            if any(attempt.delay_ms is not None for attempt in attempts):
-                execute(SQL["count_retried"], (last_attempt,))
-        if outcomes:
-            self._insert(_INSERT_OUTCOMES, [self._outcome_row(outcome) for outcome in outcomes])
-            execute(SQL["tally_outcomes"], (last_outcome,))
-            execute(SQL["count_latency"], (last_outcome,))
-            execute(SQL["count_intervals"], (last_outcome,))
-            execute(SQL["count_tries"], (last_outcome,))
-            execute(SQL["count_shares"], (last_outcome,))
-            if any(outcome.failure for outcome in outcomes):
-                execute(SQL["group_failures"], (last_outcome,))
+        if group.attempts:
+            last = execute(SQL["last_attempt"]).fetchone()[0]
+            self._insert(_INSERT_ATTEMPTS, [self._attempt_row(attempt) for attempt in group.attempts])
+            execute(SQL["tally_attempts"], (last,))
+            execute(SQL["group_attempts"], (last,))
+            if any(attempt.delay_ms is not None for attempt in group.attempts):
+                execute(SQL["count_retried"], (last,))
+        if group.rows:
+            rows, counts = list(group.rows), group.counts
+            for index, failure in group.failures:
+                number = self._group(failure, rows[index][6])
+                rows[index] = (*rows[index], number, failure.error_type, failure.error, _NULL)
+            written = self._insert(_INSERT_OUTCOMES, rows)
+            if written < len(rows):
+                counts = Counts(execute(SQL["newest_outcomes"], (written,)).fetchall())
+            self._count(counts, written)
+
+    def _count(self, counts: Counts, written: int) -> None:
+        """Count the newest outcomes, which were written just now.
+
+        They are added up in Python: every statement gives up its global lock, and gets it back from a busy loop only
+        after a while, in which nobody else can write.
+        """
+        execute = self._connection.execute
+        execute(SQL["tally_outcomes"], (counts.success, counts.failed, counts.recovered, counts.duration_us))
+        for name, table in counts.tables.items():
+            execute(SQL[name], (json.dumps([(key, *sums) for key, sums in table.items()]),))
+        if counts.failed:
+            last = execute(SQL["last_outcome"]).fetchone()[0]
+            execute(SQL["group_failures"], (last - written,))
 
     def forget_groups(self) -> None:
         """Forget the numbers of error groups, after a rollback that may have undone some of them."""
         self._groups.clear()
 
-    def _insert(self, statements: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
-        for block in _blocks(rows):
-            self._connection.execute(statements[len(block)], tuple(chain.from_iterable(block)))
+    def _insert(self, statements: dict[int, str], rows: Sequence[_Row]) -> int:
+        """Insert `rows`; answers how many were new.
 
-    def _outcome_row(self, outcome: Outcome) -> tuple[Any, ...]:
-        seq, run, attempts, duration_us, ended_ms, worker, result, failure = outcome
-        bucket = latency_bucket(duration_us)
-        if failure is None:
-            return (seq, run, 1, attempts, duration_us, bucket, ended_ms, worker, None, None, None, result)
-        group = self._group(failure, ended_ms)
-        return (
-            seq,
-            run,
-            0,
-            attempts,
-            duration_us,
-            bucket,
-            ended_ms,
-            worker,
-            group,
-            failure.error_type,
-            failure.error,
-            None,
-        )
+        A statement that is not full repeats its last row, which is ignored like any outcome that is there already.
+        """
+        written = 0
+        for start in range(0, len(rows), SIZES[-1]):
+            block = rows[start : start + SIZES[-1]]
+            size = next(size for size in SIZES if size >= len(block))
+            values = chain.from_iterable(chain(block, repeat(block[-1], size - len(block))))
+            written += self._connection.execute(statements[size], tuple(values)).rowcount
+        return written
 
     def _attempt_row(self, attempt: FailedAttempt) -> tuple[Any, ...]:
         failure = attempt.failure
@@ -123,11 +155,3 @@ class OutcomeWriter:
             row = execute(SQL["error_group_id"], (fingerprint,)).fetchone()
         group: int = row[0]
         return group
-
-
-def _blocks(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    start = 0
-    for size in BLOCKS:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size

@@ -13,17 +13,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from batchq.errors import StorageFailed
-from batchq.model import FailedAttempt, Outcome
+from batchq.model import Chunk, FailedAttempt, Outcome
 from batchq.probe import reach
 from batchq.store.chunks import LANE_ALL, ChunkQueue, Claim
 from batchq.store.connection import DatabaseError, open_writer, transaction
-from batchq.store.outcomes import OutcomeWriter
+from batchq.store.due import Due, Entry
+from batchq.store.outcomes import Group, OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reserve import is_full, spend_reserve, storage_error
 
@@ -43,36 +44,6 @@ FULL_SECONDS: Final = 2.0
 """The same at the end of a worker whose disk is full: nobody else is about to make room."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Something to do with the batch's rate limits and budgets, in the next transaction.
-
-    Attributes:
-        write: does it.
-        answer: called from the recorder's thread with what `write` returned, once that is committed.
-        failed: called instead where it never will be.
-    """
-
-    write: Callable[[StoredBook], Any]
-    answer: Callable[[Any], None]
-    failed: Callable[[Exception], None]
-
-
-@dataclass
-class _Due:
-    """What the next transaction has to do."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    attempts: list[FailedAttempt] = field(default_factory=list)
-    finished: list[int] = field(default_factory=list)
-    given_back: list[tuple[int, int]] = field(default_factory=list)
-    put_back: list[tuple[int, Sequence[int]]] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.outcomes or self.attempts or self.finished or self.given_back or self.put_back or self.entries)
 
 
 @dataclass(frozen=True)
@@ -126,9 +97,10 @@ class Recorder:
         self._deliver = deliver
         self._room = room
         self._failed = failed
-        self._due = _Due()
+        self._due = Due()
         self._bytes = 0
         self._want = 0
+        self._taken: Sequence[Chunk] = ()
         self._closing = False
         self._lock = threading.Lock()
         self._work = threading.Event()
@@ -315,30 +287,18 @@ class Recorder:
 
     def _exchange(self) -> Claim | None:
         """One transaction with all that is due; returns the claim, or None when none was made."""
-        settings = self._settings
+        if self._taken:
+            return self._read_taken()  # it failed before
         want = self._want
-        if want and not self._due and not self._queue.any_ready(settings.lane):
+        lane = self._settings.lane
+        if want and not self._due and not self._queue.any_ready(lane):
             return None if self._queue.is_open() else Claim(open=False)
         due, held = self._take_due()
         if not due and not want:
             return None
         reach("before-commit")
-        claim: Claim | None = None
-        answers: list[Callable[[], None]] = []
         try:
-            with transaction(self._connection):
-                if due.outcomes or due.attempts:
-                    self._writer.record(due.outcomes, due.attempts)
-                # Before the acks: a chunk that is given back in part is acked for the rest right after.
-                for message_id, start in due.given_back:
-                    self._queue.give_back(message_id, start)
-                if due.finished:
-                    self._queue.ack_all(due.finished)
-                for message_id, unfinished in due.put_back:
-                    self._queue.put_back(message_id, unfinished)
-                answers = [self._write(entry) for entry in due.entries]
-                if want:
-                    claim = self._queue.claim(want, settings.claimants, settings.lane, settings.chunk_size)
+            taken, answers = self._commit(due, want)
         except BaseException:
             self._writer.forget_groups()
             self._restore(due, held)
@@ -347,7 +307,37 @@ class Recorder:
         self._made_room(len(due.outcomes))
         for answer in answers:
             answer()
-        return claim
+        if not want:
+            return None
+        if taken is None:
+            return Claim(open=False)
+        self._taken = taken
+        return self._read_taken()
+
+    def _commit(self, due: Due, want: int) -> tuple[Sequence[Chunk] | None, Sequence[Callable[[], None]]]:
+        """Write what is due, and claim: the chunks taken, and what is to be called now that it is committed."""
+        settings = self._settings
+        group = Group(due.outcomes, due.attempts)  # before the transaction, in which nobody else can write
+        with transaction(self._connection):
+            self._writer.write(group)
+            # Before the acks: a chunk that is given back in part is acked for the rest right after.
+            for message_id, start in due.given_back:
+                self._queue.give_back(message_id, start)
+            if due.finished:
+                self._queue.ack_all(due.finished)
+            for message_id, unfinished in due.put_back:
+                self._queue.put_back(message_id, unfinished)
+            answers = [self._write(entry) for entry in due.entries]
+            taken = self._queue.take(want, settings.claimants, settings.lane, settings.chunk_size) if want else None
+        return taken, answers
+
+    def _read_taken(self) -> Claim:
+        """The items of what is claimed already, beside what others write."""
+        chunks, done = self._queue.read(self._taken)
+        self._taken = ()
+        for message_id in done:
+            self.finish(message_id)
+        return Claim(open=True, chunks=chunks)
 
     def _write(self, entry: Entry) -> Callable[[], None]:
         """Do what `entry` wants, in the open transaction; answers with what is to be called once it is committed."""
@@ -360,21 +350,21 @@ class Recorder:
             return partial(entry.failed, error)
         return partial(entry.answer, value)
 
-    def _take_due(self) -> tuple[_Due, int]:
+    def _take_due(self) -> tuple[Due, int]:
         """What the next transaction has to do, and the size of its results."""
         with self._lock:
-            due, self._due = self._due, _Due()
+            due, self._due = self._due, Due()
             held, self._bytes = self._bytes, 0
             if not self._disk_full or len(due.outcomes) <= FEW_OUTCOMES:
                 return due, held
             # Acks come last: a chunk may be in the queue although its items have their outcomes, never without.
-            few = _Due(due.outcomes[:FEW_OUTCOMES], due.attempts)
+            few = Due(due.outcomes[:FEW_OUTCOMES], due.attempts)
             self._due = replace(due, outcomes=due.outcomes[FEW_OUTCOMES:], attempts=[])
             size = sum(len(outcome.result or "") for outcome in few.outcomes)
             self._bytes = held - size
             return few, size
 
-    def _restore(self, due: _Due, held: int) -> None:
+    def _restore(self, due: Due, held: int) -> None:
         with self._lock:
             newer = self._due
             self._due = due

@@ -80,7 +80,8 @@ UPDATE batch SET priority = ?, changed_at = max(?, changed_at + 0.001);
 SELECT count(*), min(started_at), coalesce(sum(active_ms), 0) FROM sessions;
 
 -- insert_item
-INSERT INTO items (seq, item_id, line, payload) VALUES (?, ?, ?, ?);
+-- '' stands for NULL, which is slow to bind.
+INSERT INTO items (seq, item_id, line, payload) VALUES (?, nullif(?, ''), ?, ?);
 
 -- note_position
 UPDATE batch
@@ -239,10 +240,10 @@ SELECT i.run, count(a.n), coalesce(sum(a.duration_us), 0)
 FROM items i LEFT JOIN attempts a ON a.seq = i.seq AND a.run = i.run WHERE i.seq = ?;
 
 -- insert_outcome
--- The unique index on (seq, run) refuses a second outcome of a run.
+-- The unique index on (seq, run) refuses a second outcome of a run. 0 stands for NULL, which is slow to bind.
 INSERT OR IGNORE INTO outcomes (seq, run, success, attempts, duration_us, bucket, ended_ms, worker, error_group,
                                 error_type, error, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif(?, 0));
 
 -- insert_attempt
 INSERT OR IGNORE INTO attempts (seq, run, number, started_ms, duration_us, worker, delay_ms, not_before,
@@ -253,15 +254,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT coalesce((SELECT max(n) FROM outcomes), 0), coalesce((SELECT max(n) FROM attempts), 0);
 
 -- tally_outcomes
--- From the rows that were really written: those behind the last number before this transaction.
-UPDATE tally SET
-    success = tally.success + d.success, failed = tally.failed + d.failed,
-    recovered = tally.recovered + d.recovered, attempts = tally.attempts + d.success,
-    duration_us = tally.duration_us + d.duration_us
-FROM (SELECT coalesce(sum(success), 0) AS success, coalesce(sum(1 - success), 0) AS failed,
-             coalesce(sum(success AND attempts > 1), 0) AS recovered,
-             coalesce(sum(duration_us), 0) AS duration_us
-      FROM outcomes WHERE n > ?) d;
+UPDATE tally SET success = success + ?1, failed = failed + ?2, recovered = recovered + ?3, attempts = attempts + ?1,
+                 duration_us = duration_us + ?4;
 
 -- tally_attempts
 UPDATE tally SET attempts = tally.attempts + d.attempts, retries = tally.retries + d.retries
@@ -269,13 +263,14 @@ FROM (SELECT count(*) AS attempts, count(delay_ms) AS retries FROM attempts WHER
 
 -- count_latency
 INSERT INTO latency (bucket, items)
-SELECT bucket, count(*) FROM outcomes WHERE n > ? AND attempts > 0 GROUP BY bucket
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) WHERE true
 ON CONFLICT (bucket) DO UPDATE SET items = latency.items + excluded.items;
 
 -- count_intervals
 INSERT INTO intervals (start_s, success, failed)
-SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY 1
-ON CONFLICT (start_s) DO UPDATE 
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?) WHERE true
+ON CONFLICT (start_s) DO UPDATE
 SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed;
 
 -- count_retried
@@ -286,13 +281,15 @@ ON CONFLICT (start_s) DO UPDATE SET retries = retried.retries + excluded.retries
 
 -- count_tries
 INSERT INTO tries (attempts, success, failed)
-SELECT attempts, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY attempts
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?) WHERE true
 ON CONFLICT (attempts) DO UPDATE
 SET success = tries.success + excluded.success, failed = tries.failed + excluded.failed;
 
 -- count_shares
 INSERT INTO shares (worker, items, busy_us)
-SELECT worker, count(*), sum(duration_us) FROM outcomes WHERE n > ? GROUP BY worker
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+FROM json_each(?) WHERE true
 ON CONFLICT (worker) DO UPDATE SET items = shares.items + excluded.items, busy_us = shares.busy_us + excluded.busy_us;
 
 -- insert_error_group
@@ -467,6 +464,13 @@ UPDATE items SET run = run + 1, interruptions = 0, deaths = 0 WHERE seq IN (SELE
 -- recent_outcomes
 -- Of this session, the newest first; records that could not be read were never run.
 SELECT success, error_group FROM outcomes WHERE n > ? AND attempts > 0 ORDER BY n DESC LIMIT ?;
+
+-- newest_outcomes
+-- What counts.Counts wants to know of them.
+SELECT success, attempts, duration_us, bucket, ended_ms, worker FROM outcomes ORDER BY n DESC LIMIT ?;
+
+-- last_attempt
+SELECT coalesce(max(n), 0) FROM attempts;
 
 -- last_outcome
 SELECT coalesce(max(n), 0) FROM outcomes;

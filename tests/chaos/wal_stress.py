@@ -39,7 +39,8 @@ from stress_roles import chain
 
 from batchq.engine.failures import plain_failure
 from batchq.model import Failure
-from batchq.store.batch import BatchStore, Filler, create_batch
+from batchq.store.batch import BatchStore, create_batch
+from batchq.store.filler import Filler
 
 WRITERS: Final = 6
 READERS: Final = 2

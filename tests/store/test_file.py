@@ -16,8 +16,9 @@ from batches import fill, make_batch, make_records
 from batchq.engine.failures import describe
 from batchq.errors import BatchBusy, BatchExists, BatchNotFound, ConfigError, DiskFull, StoreError
 from batchq.model import Outcome
-from batchq.store.batch import BatchStore, Filler
+from batchq.store.batch import BatchStore
 from batchq.store.connection import Connection, open_reader, transaction
+from batchq.store.filler import Filler
 from batchq.store.home import BatchFolder, Home
 from batchq.store.outcomes import OutcomeWriter
 from batchq.store.reserve import make_reserve, spend_reserve

@@ -30,7 +30,7 @@ COLD = {
     "find_items", "near_items",  # somebody asks for one item; an index would cost each insert
     "read_written",  # one row at most
     "has_event", "read_owed",  # a row a notification
-    "list_jobs",  # from the newest on, and it stops at its limit
+    "list_jobs", "newest_outcomes",  # from the newest on, and they stop at their limit
 }  # fmt: skip
 DATABASE_SQL = load_statements("database_statements.sql")
 STATEMENTS = {

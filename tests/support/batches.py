@@ -10,7 +10,8 @@ from typing import Any
 from batchq.engine.failures import plain_failure
 from batchq.model import Failure, Record
 from batchq.spec import BatchSpec, SourceSpec
-from batchq.store.batch import BatchStore, Filler, create_batch
+from batchq.store.batch import BatchStore, create_batch
+from batchq.store.filler import Filler
 
 
 def make_spec(target: str = "nowhere:handler", folder: Path | str = "/", **changes: Any) -> BatchSpec:
