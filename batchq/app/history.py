@@ -28,8 +28,9 @@ def history(folder: BatchFolder) -> dict[str, Any]:
     """How the batch in `folder` went so far.
 
     Returns:
-        ``intervals`` (600 at most; ``start`` in seconds since 1970, ``seconds``, ``success``, ``failed``, ``retries``:
-        attempts after which the item was tried again; those in which nothing was are left out), ``latency`` (items by
+        ``intervals`` (600 at most; ``start`` in seconds since 1970, ``seconds``, ``success``, ``failed``,
+        ``busy``: seconds that the handler worked for both, over all attempts, ``retries``: attempts after which the
+        item was tried again; intervals in which nothing was are left out), ``latency`` (items by
         handler time: ``count`` that took longer than the entry before and no longer than ``le`` seconds),
         ``percentiles`` of that (seconds; None before the first item) and ``tries`` (items by attempts).
 
@@ -41,7 +42,7 @@ def history(folder: BatchFolder) -> dict[str, Any]:
         latency = reader.latency()
         tries = reader.tries()
     return {
-        "intervals": [{**point._asdict(), "seconds": seconds} for point in points],
+        "intervals": [_told(point, seconds) for point in points],
         "latency": [
             {"le": round(bucket_end_us(bucket) / 1e6, 9), "count": count} for bucket, count in latency if count
         ],
@@ -57,12 +58,19 @@ class Point(NamedTuple):
         success: items that succeeded.
         failed: items that failed.
         retries: attempts after which the item was to be tried again.
+        busy_us: microseconds that the handler worked for the items.
     """
 
     start: int
     success: int
     failed: int
     retries: int
+    busy_us: int = 0
+
+
+def _told(point: Point, seconds: int) -> dict[str, Any]:
+    told = point._asdict()
+    return {**told, "busy": round(told.pop("busy_us") / 1e6, 6), "seconds": seconds}
 
 
 def _points(reader: ReportReader) -> tuple[int, list[Point]]:
@@ -70,7 +78,7 @@ def _points(reader: ReportReader) -> tuple[int, list[Point]]:
     is_small = max(reader.last_numbers()) <= FINE_OUTCOMES
     outcomes = reader.fine_intervals() if is_small else reader.intervals()
     retries = reader.fine_retries() if is_small else reader.retries()
-    found = [Point(start, success, failed, 0) for start, success, failed in outcomes]
+    found = [Point(start, success, failed, 0, busy_us) for start, success, failed, busy_us in outcomes]
     found += [Point(start, 0, 0, count) for start, count in retries]
     return merged(found, 1 if is_small else 10)
 
@@ -79,12 +87,13 @@ def merged(points: Sequence[Point], seconds: int, most: int = MOST_POINTS) -> tu
     """Points of `seconds`, in any order and several of a time, as `most` at most; how long those are, and they.
 
     Example:
-        >>> merged([Point(10, 1, 0, 0), Point(20, 2, 1, 0), Point(50, 3, 0, 0), Point(10, 0, 0, 7)], 10, most=2)
-        (30, [Point(start=0, success=3, failed=1, retries=7), Point(start=30, success=3, failed=0, retries=0)])
+        >>> seconds, points = merged([Point(10, 1, 0, 0, 50), Point(20, 2, 1, 0), Point(50, 3, 0, 0)], 10, most=2)
+        >>> seconds, points[0]
+        (30, Point(start=0, success=3, failed=1, retries=0, busy_us=50))
     """
     step, longer = seconds, iter([step for step in STEPS if step > seconds and step % seconds == 0])
     while True:
-        sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for start, *counts in points:
             cell = start // step * step
             sums[cell] = [*map(add, sums[cell], counts)]

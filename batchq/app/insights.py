@@ -88,7 +88,7 @@ def throughput(intervals: Sequence[Interval], seconds: int, spans: Sequence[Span
         return None
     step = _step(sum(end - start for start, end in worked), seconds)
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for start, success, failed in intervals:
+    for start, success, failed, _ in intervals:
         count = counts[start // step * step]
         count[0] += success
         count[1] += failed

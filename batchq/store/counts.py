@@ -42,7 +42,7 @@ class Counts:
                 sums[0] += 1
                 sums[1] += duration_us
         self.success = self.failed = self.recovered = self.duration_us = 0
-        intervals: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        intervals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         tries: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         shares: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         for (success, attempts, interval, worker), (count, duration_us) in alike.items():
@@ -53,7 +53,9 @@ class Counts:
                 self.failed += count
             self.duration_us += duration_us
             column = 0 if success else 1
-            intervals[interval * INTERVAL_MS // 1000][column] += count
+            start_s = interval * INTERVAL_MS // 1000
+            intervals[start_s][column] += count
+            intervals[start_s][2] += duration_us
             tries[attempts][column] += count
             shares[worker][0] += count
             shares[worker][1] += duration_us

@@ -251,7 +251,8 @@ class ReportReader(BatchReader):
 
     def intervals(self) -> list[Interval]:
         """What was recorded when; intervals in which nothing was are left out."""
-        return [Interval(*row) for row in self._connection.execute(SQL["read_intervals"]).fetchall()]
+        name = "read_old_intervals" if self._is_old() else "read_intervals"
+        return [Interval(*row) for row in self._connection.execute(SQL[name]).fetchall()]
 
     def fine_intervals(self) -> list[Interval]:
         """The same in intervals of one second: it looks at every outcome, so ask it of small batches only."""

@@ -88,11 +88,18 @@ class ErrorGroup(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What was recorded in the seconds (ten, unless said otherwise) from `start_s`, seconds since 1970."""
+    """What was recorded in the seconds (ten, unless said otherwise) from `start_s`, seconds since 1970.
+
+    Attributes:
+        success: items that succeeded.
+        failed: items that failed.
+        busy_us: handler time of both, microseconds; 0 in the file of an earlier batchq.
+    """
 
     start_s: int
     success: int
     failed: int
+    busy_us: int = 0
 
 
 class Tries(NamedTuple):

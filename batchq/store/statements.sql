@@ -267,11 +267,12 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?
 ON CONFLICT (bucket) DO UPDATE SET items = latency.items + excluded.items;
 
 -- count_intervals
-INSERT INTO intervals (start_s, success, failed)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+INSERT INTO intervals (start_s, success, failed, busy_us)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]')
 FROM json_each(?) WHERE true
 ON CONFLICT (start_s) DO UPDATE
-SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed;
+SET success = intervals.success + excluded.success, failed = intervals.failed + excluded.failed,
+    busy_us = intervals.busy_us + excluded.busy_us;
 
 -- count_retried
 INSERT INTO retried (start_s, retries)
@@ -330,11 +331,16 @@ WHERE failed > 0 OR attempts > 0 ORDER BY failed DESC, attempts DESC, id LIMIT ?
 SELECT bucket, items FROM latency ORDER BY bucket;
 
 -- read_intervals
-SELECT start_s, success, failed FROM intervals ORDER BY start_s;
+SELECT start_s, success, failed, busy_us FROM intervals ORDER BY start_s;
+
+-- read_old_intervals
+-- In the file of an earlier batchq.
+SELECT start_s, success, failed, 0 FROM intervals ORDER BY start_s;
 
 -- fine_intervals
 -- The last outcomes in intervals of one second: a small batch is over before ten of them have passed.
-SELECT ended_ms / 1000, sum(success), sum(1 - success) FROM outcomes WHERE n > ? GROUP BY 1 ORDER BY 1;
+SELECT ended_ms / 1000, sum(success), sum(1 - success), sum(duration_us) FROM outcomes
+WHERE n > ? GROUP BY 1 ORDER BY 1;
 
 -- read_retried
 SELECT start_s, retries FROM retried ORDER BY start_s;
@@ -539,8 +545,8 @@ WHERE o.attempts > 0 GROUP BY o.bucket;
 DELETE FROM intervals;
 
 -- recount_intervals
-INSERT INTO intervals (start_s, success, failed)
-SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success) FROM outcomes GROUP BY 1;
+INSERT INTO intervals (start_s, success, failed, busy_us)
+SELECT ended_ms / 10000 * 10, sum(success), sum(1 - success), sum(duration_us) FROM outcomes GROUP BY 1;
 
 -- forget_retried
 DELETE FROM retried;

@@ -230,6 +230,11 @@ def test_one_kind_of_failure_is_retried(dashboard: Dashboard, server: Served) ->
     expect(drawn).to_contain_text("2 retries")
     drawn.get_by_text("Numbers").click()
     expect(drawn.locator("tbody td").first).to_be_visible()
+    for name, words in (("Latency over time", " an item, at most "), ("In flight over time", "at most ")):
+        chart = page.get_by_role("figure", name=name)
+        expect(chart).to_contain_text(words)
+        chart.get_by_text("Numbers").click()
+        expect(chart.locator("tbody td").first).not_to_have_text("0")
     (folder / "mended").touch()
     page.get_by_role("button", name="Show the 2 items that failed with ValueError").click()
     dashboard.button("Retry these").click()

@@ -22,6 +22,7 @@ COLD = {
     "recount_tries", "recount_shares", "recount_retried",  # so does --repair
     "repeated_ids",  # once, at the end of the input
     "read_sessions", "last_session", "read_latency", "read_intervals", "read_retried",  # bounded tables
+    "read_old_intervals",  # likewise
     "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run

@@ -171,5 +171,7 @@ export class Chart {
 }
 
 function shown(value) {
-  return number(value < 10 ? Math.round(value * 100) / 100 : Math.round(value));
+  if (value > 0 && value < 0.1) return value.toPrecision(2);
+  if (value < 10) return number(Math.round(value * 100) / 100);
+  return number(Math.round(value));
 }

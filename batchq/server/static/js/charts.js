@@ -11,15 +11,19 @@ const AGAIN_MS = 2000;
 export class Charts {
   #id;
   #seen = null;
+  #all;
   #closed = false;
   #rate = new Chart("Rate over time", ["Time", "Succeeded", "Failed"], { unit: "items/s", stacked: true });
+  #taken = new Chart("Latency over time", ["Time", "Mean seconds"], { unit: "s" });
+  #flying = new Chart("In flight over time", ["Time", "In flight"], { unit: "in flight" });
   #retries = new Chart("Retries over time", ["Time", "Retries"], { unit: "retries", kinds: ["wait"] });
   #latency = new Chart("Time in the function", ["Up to", "Items"], { unit: "items" });
   #tries = new Chart("Attempts needed", ["Attempts", "Succeeded", "Failed"], { unit: "items", stacked: true });
 
   constructor({ id }) {
     this.#id = id;
-    const all = [this.#rate, this.#latency, this.#tries, this.#retries];
+    const all = [this.#rate, this.#taken, this.#flying, this.#retries, this.#latency, this.#tries];
+    this.#all = all;
     this.node = el("section", { class: "charts", "aria-label": "How it goes" },
       el("h2", { class: "hidden" }, "How it goes"), all.map((chart) => chart.node));
     this.node.hidden = true;
@@ -37,7 +41,7 @@ export class Charts {
   close() {
     this.#closed = true;
     this.#readSoon.cancel();
-    for (const chart of [this.#rate, this.#latency, this.#tries, this.#retries]) chart.close();
+    for (const chart of this.#all) chart.close();
   }
 
   #readSoon = throttled(() => this.#read(), AGAIN_MS);
@@ -66,6 +70,7 @@ export class Charts {
       labels: starts.map(clock),
       summary: intervals.length ? `${count(intervals.reduce((sum, each) => sum + each.success + each.failed, 0), "outcome")}, at most ${number(Math.round(best * 10) / 10)} items/s` : "",
     });
+    this.#showWork(intervals, starts);
     const retries = intervals.map((each) => each.retries ?? 0);
     const sum = retries.reduce((all, each) => all + each, 0);
     this.#retries.node.hidden = sum === 0;
@@ -73,6 +78,19 @@ export class Charts {
       const step = intervals[0].seconds;
       this.#retries.set({ times: starts, step, values: [retries], labels: starts.map(clock), summary: count(sum, "retry", "retries") });
     }
+  }
+
+  /** Mean time and, by Little's law, mean in flight: an item counts where it ended, for all the time that it took. */
+  #showWork(intervals, starts) {
+    const ended = intervals.map((each) => each.success + each.failed);
+    const means = intervals.map((each, nth) => (ended[nth] ? each.busy / ended[nth] : 0));
+    const flying = intervals.map((each) => each.busy / each.seconds);
+    const busy = intervals.reduce((sum, each) => sum + each.busy, 0);
+    const items = ended.reduce((sum, each) => sum + each, 0);
+    const shared = { times: starts, step: intervals[0]?.seconds ?? 1, labels: starts.map(clock) };
+    for (const chart of [this.#taken, this.#flying]) chart.node.hidden = busy === 0;
+    this.#taken.set({ ...shared, values: [means], summary: items ? `${duration(busy / items)} an item, at most ${duration(Math.max(...means))}` : "" });
+    this.#flying.set({ ...shared, values: [flying], summary: items ? `at most ${number(Math.round(Math.max(...flying) * 10) / 10)} at a time, on average over an interval` : "" });
   }
 
   #showLatency(latency, percentiles) {
