@@ -16,6 +16,7 @@ from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
 from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
+from batchq.engine.local import Engine
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import (
     BatchExists,
@@ -62,8 +63,17 @@ class Session:
     supervisor: Supervisor
 
 
-def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | None = None) -> Session:
+def start(
+    home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | None = None, engine: Engine | None = None
+) -> Session:
     """Make a new batch; everything that can be found wrong with it is found before anything is stored.
+
+    Args:
+        home: where.
+        request: what is asked for.
+        hooks: whom to tell.
+        stdin: standard input, where the batch reads that.
+        engine: what runs its workers, where that is not one that is made for it.
 
     Raises:
         UsageError: an option, the target, the input, the id or the home cannot be used.
@@ -78,7 +88,7 @@ def start(home: Home, request: StartRequest, hooks: Hooks, stdin: BinaryIO | Non
         reader.close()
         raise
     hooks = announcing(hooks, home, folder, spec)
-    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, outfile=outfile_of(spec)))
+    return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, engine, outfile=outfile_of(spec)))
 
 
 def make(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from batchq.app.status import BatchStatus
     from batchq.app.verbs import Session
     from batchq.engine.hooks import Ending
+    from batchq.engine.local import LocalEngine
 
 
 @click.group(
@@ -163,23 +164,32 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
     if console.server is not None:
         return start_there(console, options, priority, detach or queue)
 
-    from batchq.app import verbs
-    from batchq.app.progress import open_display
-    from batchq.app.request import StartRequest
-    from batchq.app.text import at_a_time
-    from batchq.engine.hooks import Hooks
-
     if queue:
         return enqueue(console, priority, options)
     if priority is not None:
         raise click.UsageError("--priority is of use with --queue only: what is not queued begins at once")
     if detach and not is_quiet_child(console):
         return begin_detached(console, reads_stdin="-" in options["input"])
+
+    from batchq.engine.local import LocalEngine
+
+    with contextlib.closing(LocalEngine()) as engine:
+        engine.warm_up()  # before all other imports: that takes as long as what is to be done here until then
+        return _begin(console, engine, options)
+
+
+def _begin(console: Console, engine: LocalEngine, options: dict[str, Any]) -> int:
+    from batchq.app import verbs
+    from batchq.app.progress import open_display
+    from batchq.app.request import StartRequest
+    from batchq.app.text import at_a_time
+    from batchq.engine.hooks import Hooks
+
     request = StartRequest(**options)
     stdin = sys.stdin.buffer if "-" in request.input else None
     with open_display(console.quiet) as display:
         with blamed(click.get_current_context()), _handlers_print_to_stderr():
-            session = verbs.start(console.home(), request, Hooks(display.show, display.note), stdin)
+            session = verbs.start(console.home(), request, Hooks(display.show, display.note), stdin, engine)
         source = "standard input" if stdin else session.spec.source.name
         opening = f"{session.batch_id}: reading {source}, {at_a_time(session.spec.concurrency, session.spec.workers)}"
         ending = _supervise(console, session, opening)

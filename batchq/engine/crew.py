@@ -29,6 +29,8 @@ from batchq.store.home import BatchFolder
 START_FAILURES: Final = 3
 """Workers in a row that die before they have begun anything: the fault is not an item's."""
 LEAVE_SECONDS: Final = 5.0
+FEW_ITEMS: Final = 50
+"""What one worker may have done before another, started beside it and slowing it down, has even begun."""
 SPARE_PLACES: Final = 16
 SPARE_SLOTS: Final = 8192
 """Room on every board; for more than that `set` lets all workers be replaced."""
@@ -238,8 +240,14 @@ class Crew:
                 self._start(place, lane)
                 continue
             busy = sum(p.slots for p in self._places if p.worker and p.worker.spec.lane == LANE_ALL)
+            if busy and progress.input_done and pending <= FEW_ITEMS and self._any_starts():
+                continue
             if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
                 self._start(place, LANE_ALL)
+
+    def _any_starts(self) -> bool:
+        """Whether a worker has not come as far as running items."""
+        return any(place.worker and not self.board.place(place.index).entered for place in self._places)
 
     def _start(self, place: _Place, lane: int) -> None:
         self._started += 1

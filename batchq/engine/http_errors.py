@@ -88,6 +88,7 @@ def _attribute(holder: Any, name: str) -> Any:
 
 
 def _until(text: str, now: float) -> float | None:
+
     try:
         return _bounded(parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):

@@ -21,11 +21,14 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from batchq.engine.orders import WorkerReport, WorkerSpec
-from batchq.engine.worker import prepare, work
+from batchq.engine.entry import be_ready, prepare, work
 
+if TYPE_CHECKING:
+    from batchq.engine.orders import WorkerReport, WorkerSpec
+
+_T = TypeVar("_T")
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _STARTING: Final = threading.Lock()
 
@@ -65,27 +68,57 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Runs workers as processes of this machine."""
+    """Runs workers as processes of this machine.
+
+    Example:
+        engine = LocalEngine()
+        engine.warm_up()  # a process starts, while this one reads its input
+        worker = engine.start(spec, wake)
+    """
 
     def __init__(self) -> None:
         _close_all_at_exit()
         _open_engines.add(self)
         # Only this process holds the write end, so its end, whatever the cause, closes the pipe.
         self._parent, self._alive = _SPAWN.Pipe(duplex=False)
+        self._spare: ProcessPoolExecutor | None = None
+
+    def warm_up(self) -> None:
+        """Start the process of the first worker already, which takes longer than to make a batch."""
+        self._spare = self._open()
+        self._submit(self._spare, be_ready)
 
     def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> LocalWorker:
         """Start a worker process; returns before it has imported anything."""
-        _start_quiet_tracker()
-        executor = ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=prepare, initargs=(self._parent,))
-        with _STARTING, _hidden_main(), _blocked_signals():
-            future = executor.submit(work, spec)
-            process = next(iter(executor._processes.values()))  # no public way leads to its exit code
+        spare, self._spare = self._spare, None
+        executor = spare or self._open()
+        try:
+            future, process = self._submit(executor, work, spec)
+        except BrokenProcessPool:  # somebody has killed the spare one
+            executor = self._open()
+            future, process = self._submit(executor, work, spec)
         future.add_done_callback(lambda _: wake())
         return LocalWorker(spec, executor, future, process)
 
+    def _open(self) -> ProcessPoolExecutor:
+        _start_quiet_tracker()
+        return ProcessPoolExecutor(1, mp_context=_SPAWN, initializer=prepare, initargs=(self._parent,))
+
+    def _submit(
+        self, executor: ProcessPoolExecutor, task: Callable[..., _T], *arguments: object
+    ) -> tuple[Future[_T], BaseProcess]:
+        with _STARTING, _hidden_main(), _blocked_signals():
+            future = executor.submit(task, *arguments)
+            return future, next(iter(executor._processes.values()))  # no public way leads to its exit code
+
     def close(self) -> None:
-        """Close the pipe."""
+        """Close the pipe, and end a process that was started for nothing."""
         _open_engines.discard(self)
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            for process in list(spare._processes.values()):
+                process.kill()
+            spare.shutdown(wait=False)
         self._alive.close()
         self._parent.close()
 
@@ -116,6 +149,8 @@ class LocalWorker:
             return self._future.result()
         if isinstance(error, BrokenProcessPool):
             return None
+        from batchq.engine.orders import WorkerReport
+
         return WorkerReport.of_fault(error)
 
     def how_it_died(self) -> str:

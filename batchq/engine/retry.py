@@ -12,10 +12,7 @@ import inspect
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
-
-from tenacity import DoSleep, RetryCallState, RetryError, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential, wait_none
+from typing import TYPE_CHECKING, Any, Final
 
 from batchq.config import RetryConfig
 from batchq.engine.failures import describe
@@ -23,6 +20,9 @@ from batchq.engine.http_errors import LONGEST_WAIT, cannot_get_better, retry_aft
 from batchq.engine.threads import SlotThread
 from batchq.errors import Halt, Permanent, RetriesExhausted, RetryAfter, UnserializableResult
 from batchq.handlers import is_coroutine_function
+
+if TYPE_CHECKING:
+    from batchq.engine.strategies import Strategies
 
 PROGRAMMING_ERRORS: Final = (TypeError, NameError, AttributeError, ImportError, SyntaxError)
 """A handler that is written wrong does not get better by running it again."""
@@ -51,6 +51,7 @@ class RetryHandler:
         self.config = config or RetryConfig()
         self._draw = draw
         self._attempts = self._retries = 0
+        self._made: Strategies | None = None
         self._made_of: RetryConfig | None = None
 
     async def execute_with_retry(
@@ -93,18 +94,12 @@ class RetryHandler:
     def delay_after(self, error: BaseException, attempt: int) -> float | None:
         """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None to give up."""
         self._attempts += 1
-        retrying = self._strategies()
-        state = _state(retrying, attempt)
-        state.set_exception((type(error), error, None))
-        try:
-            answer = retrying.iter(state)
-        except (RetryError, type(error)):
-            return None
-        if not self._within_budget():
+        delay = self._strategies().delay_after(error, attempt)
+        if delay is None or not self._within_budget():
             return None
         self._retries += 1
         asked = wait_asked_by(error)
-        delay = (float(answer) if isinstance(answer, DoSleep) else 0.0) if asked is None else asked
+        delay = delay if asked is None else asked
         return delay + delay * self.config.jitter * self._draw()
 
     def succeeded(self) -> None:
@@ -122,27 +117,17 @@ class RetryHandler:
 
     def _calculate_delay(self, attempt: int) -> float:
         """Seconds before attempt ``attempt + 1``, without jitter: initial_delay * backoff_factor ** (attempt - 1)."""
-        retrying = self._strategies()
-        return float(self._wait(_state(retrying, attempt)))
+        return self._strategies().delay(attempt)
 
-    def _strategies(self) -> Retrying:
+    def _strategies(self) -> Strategies:
         """Made anew when somebody has changed the configuration, which is mutable."""
         config = self.config
-        if self._made_of != config:
-            # Where the power overflows, tenacity answers with the cap, also of a delay of nothing.
-            self._wait: wait_base = (
-                wait_exponential(config.initial_delay, config.max_delay, config.backoff_factor)
-                if config.initial_delay
-                else wait_none()
-            )
-            self._retrying = Retrying(
-                stop=stop_after_attempt(config.max_attempts),
-                wait=self._wait,
-                retry=retry_if_exception(lambda error: is_transient(error, config.no_retry, config.retry_on)),
-            )
-            self._retrying.begin()
+        if self._made is None or self._made_of != config:
+            from batchq.engine.strategies import Strategies
+
+            self._made = Strategies(config, lambda error: is_transient(error, config.no_retry, config.retry_on))
             self._made_of = replace(config)
-        return self._retrying
+        return self._made
 
 
 async def retry_on_exception(
@@ -226,9 +211,3 @@ def _is_own_cancellation(error: BaseException) -> bool:
     task = asyncio.current_task()
     cancelling = getattr(task, "cancelling", None)  # Python 3.10 cannot tell
     return isinstance(error, asyncio.CancelledError) and cancelling is not None and cancelling() == 0
-
-
-def _state(retrying: Retrying, attempt: int) -> RetryCallState:
-    state = RetryCallState(retrying, fn=None, args=(), kwargs={})
-    state.attempt_number = attempt
-    return state
