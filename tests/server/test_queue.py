@@ -67,6 +67,16 @@ def test_process_of_a_batch_has_nothing_of_the_server(queue: Queue, server: Serv
     assert [path for path in open_there.values() if path.startswith("socket:")] == []
 
 
+def test_deadline_of_a_batch_that_waits_for_its_turn_is_kept_and_told(queue: Queue, server: Served) -> None:
+    with Receiver.listening() as receiver:
+        for name in ("late", "later"):
+            queue.put(name, deadline="1s", notify=(receiver.at(f"/{name}"),))
+        for name in ("late", "later"):
+            server.wait_for(name, "expired")
+            wait_until(lambda name=name: receiver.types(f"/{name}") == ["batch.expired"])  # type: ignore[misc]
+    assert server.batch("first")["state"] == "running", "it had the only place all the time"
+
+
 def test_those_that_wait_run_one_at_a_time_the_most_urgent_and_then_the_oldest_first(
     queue: Queue, server: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,11 +211,16 @@ class Daemon:
         busy = held | (self._children.ids() - through)
         waiting = [entry for entry in entries if entry.status.is_wanted and entry.status.batch_id not in busy]
         waiting.sort(key=lambda entry: (-entry.turn.priority, entry.turn.created_at, entry.status.batch_id))
+        # One whose deadline has passed only says so: they need no place, but go one at a time.
+        late = {entry.status.batch_id for entry in entries if _is_late(entry)}
+        is_one_late = not late.isdisjoint(self._children.ids() - through)
         now = time.monotonic()
         for entry in waiting:
-            if len(busy) >= self._settings.max_batches or self._stop.is_set():
+            if self._stop.is_set():
                 return
             batch_id = entry.status.batch_id
+            if len(busy) >= self._settings.max_batches and (is_one_late or batch_id not in late):
+                continue
             fate = self._fates.get(batch_id)
             if fate.not_before > now:
                 continue
@@ -227,6 +232,7 @@ class Daemon:
                 self._children.start(self._folder(entry))
                 self.restarts += fate.deaths > 0
                 busy.add(batch_id)
+                is_one_late |= batch_id in late
 
     def _stop_batches(self) -> None:
         """Let the batches that are the server's own leave; the next server goes on with them."""
@@ -256,3 +262,8 @@ class Daemon:
 
     def _folder(self, entry: Entry) -> BatchFolder:
         return BatchFolder(self._settings.home.path / entry.status.batch_id)
+
+
+def _is_late(entry: Entry) -> bool:
+    deadline = entry.status.spec.deadline
+    return deadline is not None and deadline <= time.time()
