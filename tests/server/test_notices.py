@@ -1,0 +1,90 @@
+"""What batches of a server still owe to the addresses of `--notify` when nobody runs them, the server sends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+from queued import Queue
+from receiver import Receiver
+from served import Served
+from waiting import wait_until
+
+from batchq.app.verbs import cancel
+from batchq.store.home import Home
+
+pytestmark = pytest.mark.slow
+
+GONE = "def f(item):\n    return item\n"
+FAILS = "def f(item):\n    raise ValueError(item['n'])\n"
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Queue:
+    return Queue(tmp_path_factory.mktemp("notices"))
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with Receiver.listening() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def server(queue: Queue, receiver: Receiver) -> Iterator[Served]:
+    """One that runs a batch at a time; it finds one that was cancelled before, and one whose function is gone."""
+    queue.put("before", notify=(receiver.at("/before"),))
+    cancel(Home(queue.home), "before")
+    handlers = queue.folder / "gone.py"
+    handlers.write_text(GONE)
+    queue.put("gone", f"{handlers}:f", notify=(receiver.at("/gone", 503, 200),))
+    handlers.unlink()
+    with queue.served("--max-batches", "1", "--restart-delay", "0.02") as made:
+        yield made
+
+
+def process_of(queue: Queue, batch_id: str) -> int:
+    """The process that the server has begun for a batch."""
+    found = re.search(rf" {batch_id}: process (\d+) runs it", queue.said())
+    assert found, queue.said()
+    return int(found[1])
+
+
+def test_batch_that_ended_while_there_was_no_server_is_told(server: Served, receiver: Receiver) -> None:
+    wait_until(lambda: receiver.types("/before") == ["batch.cancelled"])
+
+
+def test_batch_that_the_server_gives_up_is_told_and_not_begun_again(
+    queue: Queue, server: Served, receiver: Receiver
+) -> None:
+    server.wait_for("gone", "failed")
+    wait_until(lambda: "gone: 1 notifications were taken" in queue.said())
+    assert receiver.types("/gone") == ["batch.halted", "batch.halted"]
+    assert len({each.headers["webhook-id"] for each in receiver.taken("/gone")}) == 1
+    assert "runs it" not in queue.said().partition("gone: given up")[2]
+
+
+def test_what_a_process_owed_that_was_killed_while_it_sent_is_sent(
+    queue: Queue, server: Served, receiver: Receiver
+) -> None:
+    handlers = queue.folder / "quick.py"
+    handlers.write_text(GONE)
+    queue.put("sends", f"{handlers}:f", notify=(receiver.at("/sends", (0, {}), 200),))
+    wait_until(lambda: len(receiver.taken("/sends")) == 1)
+    os.kill(process_of(queue, "sends"), signal.SIGKILL)
+    wait_until(lambda: len(receiver.taken("/sends")) == 2)
+    first, second = receiver.taken("/sends")
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert (first.body, first.event["type"]) == (second.body, "batch.completed")
+
+
+def test_process_that_only_sends_holds_no_place(queue: Queue, server: Served, receiver: Receiver) -> None:
+    handlers = queue.folder / "fails.py"
+    handlers.write_text(FAILS)
+    queue.put("busy", f"{handlers}:f", items=1, retry_attempts=1, notify=(receiver.at("/busy", 503),))
+    queue.put("next", f"{handlers}:f", items=1, retry_attempts=1)
+    server.wait_for("next", "completed")
+    assert "busy: is completed" not in queue.said().partition("next: process")[0], "its process was still at it"
