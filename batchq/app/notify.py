@@ -32,6 +32,8 @@ from batchq.store.seal import Seal
 
 IN_ALL_SECONDS: Final = 60.0
 """A receiver that is being restarted is back by then; who waits for the command's end waits no longer."""
+SERVED_SECONDS: Final = 5.0
+"""A process of a server leaves the rest to that: while it is there, nobody can run its batch again."""
 LEAST_SECONDS: Final = 10.0
 """Whoever has waited for another that sends still has that long."""
 UNSET: Final = f"their secret is to stand in ${VARIABLE}, which is not set"

@@ -29,27 +29,30 @@ def start_notices(command: F) -> F:
     )
 
 
-def send_owed(console: Console, batch_id: str) -> int:
+def send_owed(console: Console, batch_id: str, served: bool = False) -> int:
     """Send what the addresses of a batch are still to be told; how many requests were taken.
 
     What fails is told on stderr and stays owed: it changes nothing of what the command exits with. Nor does Ctrl-C.
+
+    Args:
+        console: of the command.
+        batch_id: the batch.
+        served: a server has begun this process, and goes on with what is not taken soon.
     """
-    from batchq.app.notify import ELSEWHERE, deliver_owed
+    from batchq.app.notify import ELSEWHERE, IN_ALL_SECONDS, SERVED_SECONDS, deliver_owed
     from batchq.errors import BatchqError
 
     home = console.home()
+    later = "the server tries again" if served else f"`{console.command('resume', batch_id)}` tries again"
     try:
-        came = deliver_owed(home, home.find(batch_id), console.say)
+        seconds = SERVED_SECONDS if served else IN_ALL_SECONDS
+        came = deliver_owed(home, home.find(batch_id), console.say, seconds)
     except KeyboardInterrupt:
-        complain(f"notifications of {batch_id} are not sent", _later(console, batch_id))
+        complain(f"notifications of {batch_id} are not sent", later)
         return 0
     except (BatchqError, OSError) as error:
         complain(f"notifications of {batch_id} are not sent: {error}")
         return 0
     for line in came.failed:
-        complain(f"{batch_id}: {line}" if ELSEWHERE in line else f"{batch_id}: {line}; {_later(console, batch_id)}")
+        complain(f"{batch_id}: {line}" if ELSEWHERE in line else f"{batch_id}: {line}; {later}")
     return came.sent
-
-
-def _later(console: Console, batch_id: str) -> str:
-    return f"`{console.command('resume', batch_id)}` tries again"

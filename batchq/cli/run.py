@@ -242,7 +242,7 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
     return _go_on(console, batch_id, **options)
 
 
-def _go_on(console: Console, batch_id: str, **options: Any) -> int:
+def _go_on(console: Console, batch_id: str, served: bool = False, **options: Any) -> int:
     from batchq.app import verbs
     from batchq.app.progress import open_display
     from batchq.app.render import report_json
@@ -257,13 +257,13 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
     with open_display(console.quiet) as display:
         hooks = Hooks(display.show, display.note)
         with _handlers_print_to_stderr():
-            session = verbs.resume(home, batch_id, hooks, **options)
+            session = verbs.resume(home, batch_id, hooks, served=served, **options)
         if isinstance(session, BatchStatus):
             goes_on = f"{session.holder} goes on with it" if session.holder else "it is left so"
             nothing = "there is nothing left to do" if session.state in ENDED else goes_on
             tell = complain if is_child() else console.say
             tell(f"{batch_id} is {session.state}; {nothing}")
-            if session.state in ENDED and (sent := send_owed(console, batch_id)):
+            if session.state in ENDED and (sent := send_owed(console, batch_id, served)):
                 tell(f"{batch_id}: {count(sent, 'notification')} sent")
             if console.as_json and session.state in ENDED:
                 console.write(report_json(build_report(home.find(batch_id))))
@@ -272,7 +272,7 @@ def _go_on(console: Console, batch_id: str, **options: Any) -> int:
         far = progress_words(now.tally, now.input_done)
         opening = f"{batch_id}: going on at {far}; {at_a_time(session.spec.concurrency, session.spec.workers)}"
         ending = _supervise(console, session, opening)
-    return _finish(console, batch_id, ending)
+    return _finish(console, batch_id, ending, served)
 
 
 @click.command()
@@ -316,7 +316,7 @@ def _supervise(console: Console, session: Session, opening: str) -> Ending:
         return session.supervisor.run()
 
 
-def _finish(console: Console, batch_id: str, ending: Ending) -> int:
+def _finish(console: Console, batch_id: str, ending: Ending, served: bool = False) -> int:
     """Report, or say how to go on; the exit code."""
     from batchq.app.finish import run_on_finish
     from batchq.app.status import status
@@ -333,7 +333,7 @@ def _finish(console: Console, batch_id: str, ending: Ending) -> int:
     try:
         return _tell_end(console, now, ending, code)
     finally:
-        send_owed(console, batch_id)
+        send_owed(console, batch_id, served)
         if now.spec.on_finish:
             run_on_finish(home, now, code)
 

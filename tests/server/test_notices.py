@@ -85,6 +85,14 @@ def test_process_that_only_sends_holds_no_place(queue: Queue, server: Served, re
     handlers = queue.folder / "fails.py"
     handlers.write_text(FAILS)
     queue.put("busy", f"{handlers}:f", items=1, retry_attempts=1, notify=(receiver.at("/busy", 503),))
-    queue.put("next", f"{handlers}:f", items=1, retry_attempts=1)
+    queue.put("next", f"{handlers}:f", items=1, retry_attempts=1, notify=(receiver.at("/next", *[503] * 4, 200),))
     server.wait_for("next", "completed")
     assert "busy: is completed" not in queue.said().partition("next: process")[0], "its process was still at it"
+
+
+def test_process_that_finds_no_taker_soon_leaves_that_to_the_server_and_its_batch_can_be_retried(
+    queue: Queue, server: Served
+) -> None:
+    assert server.client.post("/api/v1/batches/busy/retry").json()["retried"] == 1
+    wait_until(lambda: server.batch("busy")["attempts"] == 2, 50)
+    wait_until(lambda: "next: 1 notifications were taken" in queue.said())

@@ -16,8 +16,10 @@ from batchq.errors import BatchqError
 from batchq.server.running.catalog import Entry
 from batchq.store.home import BatchFolder, Home
 
-SECONDS: Final = 30.0
-"""One address that does not answer holds up those of other batches no longer."""
+SECONDS: Final = 15.0
+"""An address that does not answer takes a thread for so long."""
+THREADS: Final = 4
+"""As many such addresses at a time hold up no other batch's."""
 FIRST_DELAY_SECONDS: Final = 60.0
 LONGEST_DELAY_SECONDS: Final = 3600.0
 
@@ -40,7 +42,7 @@ class _Debt:
 
 
 class Notices:
-    """What the daemon has told at each of its looks, by a thread of its own: an address may take its time.
+    """What the daemon has told at each of its looks, by threads of its own: an address may take its time.
 
     Args:
         home: of the batches.
@@ -50,7 +52,7 @@ class Notices:
         self._home = home
         self._debts: dict[str, _Debt] = {}
         self._asked: SimpleQueue[str] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._threads = 0
 
     def tick(self, entries: Iterable[Entry], running: Collection[str]) -> None:
         """See to batches that have changed, and to those that are due again.
@@ -61,8 +63,9 @@ class Notices:
         """
         for entry in entries:
             batch_id = entry.status.batch_id
-            if not entry.status.spec.notify or entry.status.holder is not None or batch_id in running:
+            if not entry.status.spec.notify or entry.status.holder is not None:
                 continue
+            # Also of one whose process still sends: what is over is not seen to move a second time.
             known = self._debts.get(batch_id)
             if known is None or known.version != entry.version:
                 self._debts[batch_id] = _Debt(entry.version)
@@ -77,10 +80,10 @@ class Notices:
         self._debts.pop(batch_id, None)
 
     def _ask(self, batch_id: str) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="batchq-notices", daemon=True)
-            self._thread.start()
         self._asked.put(batch_id)
+        if self._threads < THREADS:
+            self._threads += 1
+            threading.Thread(target=self._work, name="batchq-notices", daemon=True).start()
 
     def _work(self) -> None:
         while True:
