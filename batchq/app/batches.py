@@ -29,6 +29,9 @@ class Batches(Protocol):
     def place(self) -> str:
         """The folder of the home, on the machine where it is."""
 
+    def has_server(self) -> bool:
+        """Whether a server runs there, which runs what waits for it."""
+
     def status(self, batch_id: str) -> BatchStatus:
         """How one batch stands."""
 

@@ -32,6 +32,12 @@ class HomeBatches:
         """The folder of the home."""
         return str(self._home.path)
 
+    def has_server(self) -> bool:
+        """Whether a server runs on the home."""
+        from batchq.app.serving import server_of
+
+        return server_of(self._home) is not None
+
     def status(self, batch_id: str) -> BatchStatus:
         """How one batch stands."""
         from batchq.app.status import status

@@ -13,7 +13,7 @@ from batchq.app.rawjson import members
 from batchq.app.report import BatchReport
 from batchq.app.status import SERVED, BatchStatus
 from batchq.app.watching import Look
-from batchq.model import SUCCESS, Tally
+from batchq.model import QUEUED, RUNNING, SUCCESS, Tally
 from batchq.spec import BatchSpec
 from batchq.store.rows import ErrorGroup
 from batchq.store.turns import Turn
@@ -51,7 +51,7 @@ def restored_status(told: Mapping[str, Any]) -> BatchStatus:
         exit_code=told.get("exit_code"),
         skipped=told.get("skipped", {}),
         names=names,
-        turn=Turn(told["state"], told.get("priority", 0), served=_served(told.get("served"))),
+        turn=_turn(told),
     )
     return status._replace(without_rest=told["input_cut"] and not status.input_cut)
 
@@ -106,8 +106,11 @@ def _attempt(told: Mapping[str, Any]) -> AttemptDetails:
     )
 
 
-def _served(told: str | None) -> int:
-    return next((number for number, name in SERVED.items() if name == told), 0)
+def _turn(told: Mapping[str, Any]) -> Turn:
+    is_wanted = told.get("wanted", False)  # what it is stored as, only its server knows
+    state = RUNNING if is_wanted and told["state"] != QUEUED else told["state"]
+    served = next((number for number, name in SERVED.items() if name == told.get("served")), 0)
+    return Turn(state, told.get("priority", 0), served=served, left=not is_wanted)
 
 
 def _groups(told: list[dict[str, Any]]) -> list[ErrorGroup]:

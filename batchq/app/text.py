@@ -79,8 +79,21 @@ def items_line(report: BatchReport) -> str:
     return f"{report.total_items:,}: {', '.join(parts)}{share}"
 
 
-def status_text(status: BatchStatus, command: Command = plain_command, more: Sequence[tuple[str, str]] = ()) -> str:
-    """One batch in a few aligned lines, with `more` of them (name and value) where somebody watches it."""
+def status_text(
+    status: BatchStatus,
+    command: Command = plain_command,
+    more: Sequence[tuple[str, str]] = (),
+    has_server: bool = False,
+) -> str:
+    """One batch in a few aligned lines, and what to do next.
+
+    Args:
+        status: how it stands.
+        command: makes the commands to recommend.
+        more: lines (name and value) where somebody watches it.
+        has_server: a server runs on its home.
+    """
+    waits = has_server and status.is_wanted and status.holder is None
     lines = [("items", progress_words(status.tally, status.input_done))]
     lines += [("left out", left_out_words(status.skipped))] if status.skipped else []
     if status.rate:
@@ -90,6 +103,8 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
         lines.append(("reason", shorten(status.reason, 400)))
     if status.holder:
         lines.append(("run by", status.holder))
+    elif waits:
+        lines.append(("run by", "the server, when its turn comes"))
     if status.state == QUEUED:
         lines.append(("priority", str(status.turn.priority)))
     lines.append(("input", shorten(status.spec.source.name) + (f"; {CUT_OFF}" if status.without_rest else "")))
@@ -105,7 +120,10 @@ def status_text(status: BatchStatus, command: Command = plain_command, more: Seq
     text = _aligned(f"{status.batch_id}: {status.state}", lines)
     text += "".join(group_lines([group_dict(group, status.names) for group in status.groups]))
     tally = status.tally
-    next_step = advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
+    if waits:
+        next_step = command("wait", status.batch_id)
+    else:
+        next_step = advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
     return text + (f"\nNext: {next_step}\n" if next_step else "")
 
 

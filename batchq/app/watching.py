@@ -124,14 +124,14 @@ def home_looks(home: Home, interval: float, sleep: Callable[[float], None] = tim
         wait_while_held(running, interval, sleep=sleep)
 
 
-def look_text(look: Look, command: Callable[..., str]) -> str:
-    """A screen of one batch: its status and what is in flight."""
+def look_text(look: Look, command: Callable[..., str], has_server: bool = False) -> str:
+    """A screen of one batch: its status and what is in flight; see `status_text`."""
     lines = []
     if look.in_flight:
         named = ", ".join(shorten(str(name), 30) for name in look.running)
         more = ", …" if look.in_flight > len(look.running) else ""
         lines.append(("in flight", f"{look.in_flight:,}" + (f": {named}{more}" if named else "")))
-    return status_text(look.status, command, lines)
+    return status_text(look.status, command, lines, has_server)
 
 
 def look_line(status: BatchStatus) -> str:

@@ -42,7 +42,8 @@ def status(console: Console, /, batch_id: str | None, watching: bool, interval: 
         if console.as_json:
             console.write_json(one.to_dict())
         else:
-            console.write([status_text(one, console.command)])
+            has_server = one.holder is None and batches.has_server()
+            console.write([status_text(one, console.command, has_server=has_server)])
         return 0
     found = batches.all()
     readable = sorted((each for each in found if isinstance(each, BatchStatus)), key=lambda batch: batch.created_at)

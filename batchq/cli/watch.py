@@ -74,7 +74,8 @@ def watch(console: Console, batches: Batches, batch_id: str | None, interval: fl
         if console.as_json:
             console.write_json_line(look.to_dict())
         elif on_screen:
-            screen.draw(watching.look_text(look, console.command))
+            has_server = look.status.holder is None and batches.has_server()
+            screen.draw(watching.look_text(look, console.command, has_server))
         else:
             console.write([watching.look_line(look.status)])
     return 0

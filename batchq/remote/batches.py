@@ -49,6 +49,10 @@ class ServerBatches:
         """The folder of the home, on the machine of the server."""
         return str(self.client.get("/server")["home"])
 
+    def has_server(self) -> bool:
+        """It is the one that is asked."""
+        return True
+
     def status(self, batch_id: str) -> BatchStatus:
         """How one batch stands."""
         return restored_status(self.client.get(self.path(batch_id)))

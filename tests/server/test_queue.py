@@ -97,8 +97,11 @@ def test_those_that_wait_run_one_at_a_time_the_most_urgent_and_then_the_oldest_f
         ("queued", 3),
     ]
     capfd.readouterr()
-    assert run_command(cli, ["status", "urgent", *home]) == 0
-    assert "priority" in capfd.readouterr().out
+    for where in (home, ["--server", server.url, "--token-file", str(queue.home / ".server" / "token")]):
+        assert run_command(cli, ["status", "urgent", *where]) == 0
+        told = capfd.readouterr().out
+        assert "priority" in told and "the server, when its turn comes" in told
+        assert "Next: batchq wait urgent" in told
     waiting = queue.begin("wait", "newer", "-q")
     queue.open_gate()
     assert ended(waiting) == 0, "it waits for one that no process runs yet"
