@@ -31,7 +31,9 @@ def refusal(url: str, status: int, body: bytes) -> BatchqError:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         phrase = http.client.responses.get(status, "no known status")
         return ServerFailed(url, f"HTTP {status} ({phrase}), and not in batchq's words")
-    detail = as_options(detail)
+    from batchq.app.wording import as_commands  # late: it loads what a request can say
+
+    detail, hint = as_options(detail), as_commands(hint)
     if known := _known(problem.get("error")):
         return told(known, detail, hint)
     if status == 401:

@@ -81,16 +81,16 @@ class Problem(Exception):
         )
 
 
-def problem_of(error: BatchqError) -> Problem:
-    """An error of batchq as the answer to a call."""
-    return problem_told(told(error))
+def problem_of(error: BatchqError, status: int | None = None) -> Problem:
+    """An error of batchq as the answer to a call; `status`: where it is another than is usual for it."""
+    return problem_told(told(error), status)
 
 
-def problem_told(said: Told) -> Problem:
+def problem_told(said: Told, status: int | None = None) -> Problem:
     """The same of an error that a child has told of."""
     kind = getattr(errors, said["error"], BatchqError)
-    status = next((status for each, status in STATUS_OF if issubclass(kind, each)), 500)
-    return Problem(status, said["detail"], said["hint"], error=said["error"])
+    usual = next((code for each, code in STATUS_OF if issubclass(kind, each)), 500)
+    return Problem(status or usual, said["detail"], said["hint"], error=said["error"])
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:

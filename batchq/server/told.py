@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
-from typing import Final, TypedDict
+from typing import TypedDict
 
-from batchq.app.request import StartRequest
+from batchq.app.wording import as_calls, as_fields
 from batchq.errors import BatchqError
-
-FIELDS: Final = frozenset(each.name for each in fields(StartRequest))
 
 
 class Told(TypedDict):
@@ -27,28 +23,11 @@ class Told(TypedDict):
 
 
 def told(error: BatchqError) -> Told:
-    """An error for a caller, to whom an option is a field.
+    """An error for a caller, to whom an option is a field, and a command is a call.
 
     Example:
         >>> from batchq.errors import ConfigError
         >>> told(ConfigError("--retry-delay", -1, "a number from 0"))["detail"]
         'retry_delay must be a number from 0, not -1'
     """
-    return {"error": type(error).__name__, "detail": as_fields(str(error)), "hint": as_fields(error.hint)}
-
-
-def as_fields(text: str) -> str:
-    """A message in which the options of the command are fields of the API.
-
-    Example:
-        >>> as_fields("larger than 64M (--max-item-size raises that limit)")
-        'larger than 64M (max_item_size raises that limit)'
-    """
-    if "batchq " in text:  # that is about the command
-        return text
-
-    def field(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
-        return name if name in FIELDS else found[0]
-
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", field, text)
+    return {"error": type(error).__name__, "detail": as_fields(str(error)), "hint": as_calls(error.hint)}

@@ -20,7 +20,7 @@ from batchq.errors import SealBroken, UsageError
 from batchq.model import ACTIVE, CANCELLED, ENDED, EXPIRED, PAUSING
 from batchq.server.api import checks
 from batchq.server.api.answers import body_of, entry_response, state_of
-from batchq.server.problems import Problem, problem_told
+from batchq.server.problems import Problem, problem_of, problem_told
 from batchq.server.processes.child import ChildFailed, ask
 from batchq.store.batch import steer
 from batchq.store.home import Home
@@ -114,7 +114,7 @@ def go_on(home: Home, batch_id: str) -> None:
     except SealBroken:
         raise
     except UsageError as error:
-        raise Problem(409, str(error), error.hint, error=type(error).__name__) from None
+        raise problem_of(error, 409) from None
     serve(folder.database)
     steer(folder.database, "enqueue")
 

@@ -22,7 +22,7 @@ from batchq.server.api import checks
 from batchq.server.api.answers import ServerState, body_of, entry_response, state_of, text_response
 from batchq.server.api.idempotency import REPLAYED, Memo, Once
 from batchq.server.api.receiving import check_announced, digest_of, save
-from batchq.server.problems import Problem, problem_told
+from batchq.server.problems import Problem, problem_of, problem_told
 from batchq.server.processes.child import ChildFailed, ask
 from batchq.server.running.drafts import Draft
 from batchq.server.security.allowed import check_path, check_target
@@ -107,8 +107,10 @@ def file_name(asked: Mapping[str, Any]) -> str:
     try:
         detect_format(name, asked.get("input_format"))
     except InputError as error:
-        hint = f"Say input_format={'|'.join(FORMATS)}." if "input_format" not in asked else error.hint
-        raise Problem(422, str(error), hint, error="InputError") from None
+        problem = problem_of(error)
+        if "input_format" not in asked:
+            problem.hint = f"Say input_format={'|'.join(FORMATS)}."
+        raise problem from None
     return name
 
 

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from batchq.app.request import StartRequest
 from batchq.app.source import source_of
+from batchq.app.wording import as_fields
 from batchq.errors import BatchqError, InputError
 from batchq.inputs import open_reader
 from batchq.inputs.files import BINARY
 from batchq.model import Record
 from batchq.server.processes.child import Json, answering
-from batchq.server.told import as_fields, told
+from batchq.server.told import told
 from batchq.spec import SourceSpec
 
 ITEMS: Final = 10
