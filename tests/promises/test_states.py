@@ -66,7 +66,7 @@ class Batch(RuleBasedStateMachine):
     @rule()
     def retry(self) -> None:
         before, after = self.happens("retry")
-        assert after == ("running" if before == "completed" else before)
+        assert after == ("queued" if before == "completed" else before)
 
     @rule()
     def a_supervisor_begins(self) -> None:

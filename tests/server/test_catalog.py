@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from queued import Queue
 from batchq.app.verbs import cancel, pause
 from batchq.errors import BatchNotFound, StoreError
 from batchq.server.running.catalog import Catalog, Entry
+from batchq.store.batch import steer
 from batchq.store.connection import open_plain
 from batchq.store.home import Home
 
@@ -46,6 +48,17 @@ def test_change_by_another_process_is_seen_by_whoever_asks_next(queue: Queue) ->
         time.sleep(0.01)  # the clock of the file system is no finer
     assert catalog.entry("b1").status.state == "cancelled"
     assert catalog.entries() == [catalog.entry("b1")]
+
+
+def test_what_is_done_already_is_not_offered(queue: Queue) -> None:
+    folder = Home(queue.home).find("b1")
+    catalog = whole(queue)
+    assert json.loads(catalog.entry("b1").body)["actions"] == ["pause", "cancel", "set", "delete"]
+    lock = folder.supervise()
+    steer(folder.database, "supervise")
+    assert steer(folder.database, "cancel") == "cancelling"
+    assert json.loads(catalog.entry("b1", fresh=True).body)["actions"] == ["set"]
+    lock.release()
 
 
 def test_what_comes_and_goes_is_noticed(queue: Queue) -> None:

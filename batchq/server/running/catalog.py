@@ -21,7 +21,7 @@ from batchq.app.render import SCHEMA, json_line
 from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.watching import Watch
 from batchq.errors import BatchNotFound, BatchqError, StoreError
-from batchq.model import ACTIVE, CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSING, QUEUED
+from batchq.model import ACTIVE, CANCELLED, CANCELLING, COMPLETED, ENDED, EXPIRED, PAUSING, QUEUED
 from batchq.server.running.shelf import Batch, Shelf
 from batchq.store.home import Home
 from batchq.store.reading import reading
@@ -69,7 +69,7 @@ def actions_of(status: BatchStatus) -> list[str]:
     possible = {
         "pause": state in ACTIVE or state == QUEUED,
         "resume": (state in RESUMABLE and state != QUEUED) or state == PAUSING,
-        "cancel": not ended,
+        "cancel": not ended and state != CANCELLING,
         "retry": status.tally.failed > 0 and state not in (CANCELLED, EXPIRED) and status.holder is None,
         "set": not ended or state == COMPLETED,
         "delete": status.holder is None,
