@@ -32,6 +32,7 @@ from batchq.server.running.catalog import Catalog
 from batchq.server.running.daemon import Daemon
 from batchq.server.running.log import ServerLog, logging_to
 from batchq.server.security.access import Access
+from batchq.server.security.logouts import LogOuts, logouts_path
 from batchq.server.security.safe_lines import SafeLines
 from batchq.server.security.token import make_token, token_path
 from batchq.server.settings import ServerSettings
@@ -87,7 +88,7 @@ def serve(settings: ServerSettings, tell: Callable[[str, str], None]) -> None:
     with ExitStack() as stack:
         _lock(settings, stack)
         token_file = settings.token_file or token_path(folder)
-        access = Access(make_token(token_file))
+        access = Access(make_token(token_file), logouts=LogOuts(logouts_path(folder)))
         bound = stack.enter_context(_bind(settings))
         handler = stack.enter_context(logging_to(folder / "server.log", settings.log_bytes))
         handler.setFormatter(SafeLines(access.hide))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from command import kill
@@ -26,6 +27,11 @@ def test_batches_outlive_their_server_and_the_next_one_resumes_what_dies_with_it
         begun.communicate(timeout=60)
         wait_until(lambda: queue.begun() == 3)
         wait_until(lambda: server.batch("b1")["served"] == "adopted")
+        with httpx.Client(trust_env=False) as browser:
+            browser.get(server.link)
+            cookies = dict(browser.cookies)
+            assert browser.get(f"{server.url}/api/v1/server").status_code == 200
+            assert browser.post(f"{server.url}/logout").status_code == 204
         before = {name: queue.supervisor(name) for name in ("own", "paused", "b1")}
 
         server.kill()
@@ -39,6 +45,8 @@ def test_batches_outlive_their_server_and_the_next_one_resumes_what_dies_with_it
         assert time.monotonic() - ready < SHOWN_SECONDS
         assert {name: each["state"] for name, each in found.items()} == dict.fromkeys(before, "running")
         assert {name: each["in_flight"] for name, each in found.items()} == dict.fromkeys(before, 1)
+        logged_out = httpx.get(f"{server.url}/api/v1/server", cookies=cookies, trust_env=False)
+        assert logged_out.status_code == 401, "who has logged out stays so"
         assert {name: queue.supervisor(name) for name in before} == before, "nobody was started a second time"
 
         assert server.client.post("/api/v1/batches/paused/pause").json()["state"] == "pausing"

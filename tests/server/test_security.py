@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from batchq.server.http import routes
 from batchq.server.security import access as access_module
 from batchq.server.security.access import LINK_SECONDS, Access
 from batchq.server.security.attempts import MOST_ADDRESSES, FailedLogins
+from batchq.server.security.logouts import LogOuts
 from batchq.server.security.token import make_token
 
 OPEN = {"/login", "/healthz", "/readyz"}
@@ -156,6 +158,35 @@ def test_cookie_counts_no_longer_after_logging_out(guarded: Served, stranger: ht
     assert not stranger.cookies, "the browser is told to forget it"
     stranger.cookies.update(kept)
     assert stranger.get(OTHERS).status_code == 401
+
+
+def test_who_has_logged_out_stays_so_when_the_server_has_started_again(tmp_path: Path) -> None:
+    path, token = tmp_path / "logged-out", "t" * 43
+    before = Access(token, logouts=LogOuts(path))
+    ended, other = before.cookie(), before.cookie()
+    before.log_out(ended)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert ended.rpartition(".")[2] not in path.read_text(), "whoever reads it can make no cookie of it"
+    after = Access(token, logouts=LogOuts(path))
+    assert (after.is_cookie(ended), after.is_cookie(other)) == (False, True)
+    path.write_text("{")
+    spoilt = Access(token, logouts=LogOuts(path))
+    assert not spoilt.is_cookie(ended) and not spoilt.is_cookie(other), "nobody knows any more who has logged out"
+    anew = spoilt.cookie()
+    assert spoilt.is_cookie(anew) and Access(token, logouts=LogOuts(path)).is_cookie(anew)
+
+
+def test_so_many_logouts_are_kept_and_none_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "logged-out"
+    logouts = LogOuts(path, most=10)
+    first = logouts.expiry()
+    ended = [f"{first + n}.aaaabbbbccccdddd" for n in range(25)]
+    for name in [f"{first - 40 * 24 * 3600}.aaaabbbbccccdddd", *ended]:
+        logouts.add(name)
+    again = LogOuts(path, most=10)
+    assert all(name in again for name in ended)
+    assert len(json.loads(path.read_text())["names"]) <= 10
+    assert f"{first + 30}.aaaabbbbccccdddd" not in again
 
 
 def test_another_token_makes_cookies_void() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +11,8 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from batchq.server.api.answers import body_of, json_response, state_of
 from batchq.server.problems import Problem
-from batchq.server.security.access import COOKIE_SECONDS
 from batchq.server.security.guard import address_of, too_many
+from batchq.server.security.logouts import COOKIE_SECONDS
 
 STATIC: Final = Path(__file__).parents[1] / "static"
 MAX_FORM: Final = 4096
@@ -53,7 +54,7 @@ async def login(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """POST /logout: the cookie counts no longer."""
     access = state_of(request).access
-    access.log_out(request.cookies.get(access.cookie_name, ""))
+    await asyncio.to_thread(access.log_out, request.cookies.get(access.cookie_name, ""))
     response = Response(status_code=204)
     response.delete_cookie(access.cookie_name, path="/", httponly=True, samesite="strict")
     return response

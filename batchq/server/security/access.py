@@ -16,11 +16,10 @@ from typing import Final
 from urllib.parse import quote
 
 from batchq.server.security.attempts import FailedLogins
+from batchq.server.security.logouts import LogOuts
 
-COOKIE_SECONDS: Final = 30 * 24 * 3600
 LINK_SECONDS: Final = 600
 MOST_LINKS: Final = 100
-MOST_LOGOUTS: Final = 10_000
 SECRETS: Final = re.compile(r"once-[A-Za-z0-9_-]{32}|\d{10,}\.[A-Za-z0-9_-]{16}\.[0-9a-f]{64}")
 """Codes of links, and cookies."""
 
@@ -31,6 +30,7 @@ class Access:
     Args:
         token: the server's.
         now: a clock in seconds that is never set back.
+        logouts: who has logged out before; None: nobody, and it is forgotten with this object.
 
     Example:
         >>> access = Access("not-so-secret-not-so-secret-not-so")
@@ -38,11 +38,11 @@ class Access:
         (False, True)
     """
 
-    def __init__(self, token: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, token: str, now: Callable[[], float] = time.monotonic, logouts: LogOuts | None = None) -> None:
         self._token = token
         self._now = now
         self._links: dict[bytes, float] = {}
-        self._logged_out: dict[str, None] = {}
+        self._logouts = logouts or LogOuts()
         self.failed = FailedLogins(now)
         """How often whom has been wrong."""
         self.cookie_name = f"batchq-{self._sign('name')[:8]}"
@@ -68,8 +68,7 @@ class Access:
 
     def cookie(self) -> str:
         """A value that stands for the token for a month; another token makes it void."""
-        until = str(int(time.time()) + COOKIE_SECONDS)
-        named = f"{until}.{secrets.token_urlsafe(12)}"
+        named = f"{self._logouts.expiry()}.{secrets.token_urlsafe(12)}"
         return f"{named}.{self._sign(named)}"
 
     def is_cookie(self, given: str) -> bool:
@@ -77,14 +76,12 @@ class Access:
         named, _, signature = given.rpartition(".")
         if not hmac.compare_digest(_hash(signature), _hash(self._sign(named))):
             return False
-        return named not in self._logged_out and int(named.partition(".")[0]) > time.time()
+        return named not in self._logouts and int(named.partition(".")[0]) > time.time()
 
     def log_out(self, given: str) -> None:
-        """A cookie counts no longer, until the server ends; then it is the browser alone that has forgotten it."""
+        """A cookie counts no longer, also for the servers after this one. Writes to the disk."""
         if self.is_cookie(given):
-            self._logged_out[given.rpartition(".")[0]] = None
-            if len(self._logged_out) > MOST_LOGOUTS:
-                del self._logged_out[next(iter(self._logged_out))]
+            self._logouts.add(given.rpartition(".")[0])
 
     def hide(self, text: str) -> str:
         """`text` without the token, codes of links, and cookies.
