@@ -1,99 +1,82 @@
 """Measures how fast and how large batchq is; `scripts/bench` runs it in the project's environment.
 
-    scripts/bench [--only a,c] [--runs N] [--quick | --scale X] [--json FILE]
-
-Every figure is a comparison within one run of this script, warm, its sides taken in turns: throughput counts the
-best of the runs, memory and starts the median.  It takes a quarter of an hour and 4 GB in $TMPDIR.
+Every figure is a ratio of what was measured within one run of this script, warm, its sides taken in turns: the median
+of the pairs, with the lowest and the highest.  The floor is SQLite inserting the bytes of the batch and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sqlite3
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from benchmarks.cases import CASES
+from benchmarks import chart, compare, report
+from benchmarks.cases import CASES, EVERY, LONG
 from benchmarks.measure import Bench, BenchError
-from benchmarks.rows import Row
+from benchmarks.peers.environment import prepare
+from benchmarks.rows import Finding, Rate
 
+RUNS: Final = 5
 QUICK_SCALE: Final = 0.1
 STARTS: Final = 15
 QUICK_STARTS: Final = 5
+EPILOG: Final = f"""cases:
+{chr(10).join(f"  {name:<12} {(case.__doc__ or '').splitlines()[0]}" for name, case in EVERY.items())}
+
+The full run takes some two hours, and 4 GB in $TMPDIR; --quick a few minutes; --long one hour more, and 8 GB.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and write; 1 where something could not be measured."""
+    """Measure, print, and write; 1 where something could not be measured, or got slower, 2 for a wrong option."""
     options = _options(arguments)
-    rows: list[Row] = []
+    try:
+        before = compare.read(options.compare, options.scale) if options.compare else {}
+    except compare.CannotCompare as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    found: list[Finding] = []
+    peers = prepare(_say) if options.peers else None
     with tempfile.TemporaryDirectory(prefix="batchq-bench-") as folder:
         starts = STARTS if options.scale == 1 else QUICK_STARTS
-        bench = Bench(Path(folder).resolve(), options.scale, options.runs, starts, _say)
-        for case in options.only:
-            measure = CASES[case]
-            _say((measure.__doc__ or case).splitlines()[0])
+        bench = Bench(Path(folder).resolve(), options.scale, options.runs, starts, _say, peers)
+        for name in options.only:
+            case = EVERY[name]
+            _say(f"{name}: {(case.__doc__ or '').splitlines()[0]}")
             try:
-                rows.extend(measure(bench))
+                found.extend(case(bench))
             except BenchError as error:
-                _say(f"bench: ({case}) could not be measured: {error}")
+                _say(f"bench: {name} could not be measured: {error}")
                 return 1
-    print(table(rows, _heading(options)))
+    made = report.conditions(options.scale, options.runs, peers)
+    print(report.text(found, made))
     if options.json:
-        options.json.write_text(json.dumps(as_json(rows, options), indent=2) + "\n", encoding="utf-8")
+        _write(options.json, json.dumps(report.as_json(found, made), indent=2) + "\n")
+    if options.markdown:
+        _write(options.markdown, report.markdown(found, made))
+    if options.chart:
+        _write(options.chart, _chart(found))
+    if options.compare:
+        said, well = compare.verdict(compare.changes(found, before), options.compare)
+        print(f"\n{said}")
+        return 0 if well else 1
     return 0
 
 
-def table(rows: Sequence[Row], heading: str) -> str:
-    """For people."""
-    head = ("", "what", "measured", "target", "verdict", "spread")
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([heading, "", *text])
+def _chart(found: Sequence[Finding]) -> str:
+    """Of the first workload: the no-op rate, where that is among the cases."""
+    rates = [each for each in found if isinstance(each, Rate)]
+    drawn = [rate for rate in rates if rate.workload == rates[0].workload]
+    return chart.draw(drawn, f"Items per second ({drawn[0].workload}), logarithmic")
 
 
-def as_json(rows: Sequence[Row], options: argparse.Namespace) -> dict[str, Any]:
-    """For programs: the table and the single times behind it."""
-    return {
-        "schema": 1,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {
-            "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
-            "system": platform.platform(),
-            "cores": os.cpu_count(),
-            "load": list(os.getloadavg()),
-        },
-        "scale": options.scale,
-        "runs": options.runs,
-        "rows": [asdict(row) | {"verdict": row.verdict} for row in rows],
-    }
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    target = f"{row.target.sign} {_number(row.target.value, row.unit)}" if row.target else "-"
-    spread = f"{_number(row.low, row.unit)} to {_number(row.high, row.unit)}"
-    return row.case, row.what, _number(row.measured, row.unit), target, row.verdict, spread
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:.2f} {unit}" if unit == "x" else f"{value:.1f} {unit}"
-
-
-def _heading(options: argparse.Namespace) -> str:
-    python, sqlite = platform.python_version(), sqlite3.sqlite_version
-    text = f"batchq bench: Python {python}, SQLite {sqlite}, {os.cpu_count()} cores, {options.runs} run(s) a side"
-    if options.scale != 1:
-        text += f"\nNOT THE FULL BENCH: numbers of items x {options.scale:g}; verdicts are no more than a hint"
-    return text
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+    _say(f"written: {path}")
 
 
 def _say(text: str) -> None:
@@ -101,23 +84,38 @@ def _say(text: str) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", type=_cases, default=list(CASES), metavar="a,b,c,d,e,f,g", help="these cases only")
-    parser.add_argument("--runs", type=_count, metavar="N", help="runs of each side (3; 1 with --quick)")
-    parser.add_argument("--scale", type=_scale, default=1.0, metavar="X", help="factor on the numbers of items")
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", type=_cases, metavar="CASE,…", help="these cases only")
+    parser.add_argument("--peers", action="store_true", help="other tools too; installs them in an environment apart")
+    parser.add_argument("--long", action="store_true", help="the cases of ten million items too")
     parser.add_argument("--quick", action="store_true", help=f"short for --scale {QUICK_SCALE} --runs 1")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and the single times there too")
+    parser.add_argument("--runs", type=_count, metavar="N", help=f"runs of each side ({RUNS}; 1 with --quick)")
+    parser.add_argument("--scale", type=_scale, metavar="X", help="factor on the numbers of items (1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables and the single values there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the items/s of the first case there")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="exit 1 where a figure is more than 15%% slower than in this file, which --json wrote (data/bench.json)",
+    )
     options = parser.parse_args(arguments)
-    if options.quick and options.scale == 1:
-        options.scale = QUICK_SCALE
-    options.runs = options.runs or (1 if options.quick else 3)
+    options.scale = options.scale or (QUICK_SCALE if options.quick else 1.0)
+    options.runs = options.runs or (1 if options.quick else RUNS)
+    options.only = options.only or [*CASES, *(LONG if options.long else ())]
     return options
 
 
 def _cases(text: str) -> list[str]:
     wanted = [part.strip() for part in text.split(",")]
-    if not set(wanted) <= set(CASES):
-        raise argparse.ArgumentTypeError(f"choose from {','.join(CASES)}")
+    if not set(wanted) <= set(EVERY):
+        raise argparse.ArgumentTypeError(f"choose from {','.join(EVERY)}")
     return wanted
 
 

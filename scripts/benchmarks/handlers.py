@@ -1,11 +1,24 @@
-"""The handlers that are measured: the cheapest there is, and one that waits as a fast API would."""
+"""The handlers that are measured: the cheapest there is, and some that wait, count, echo or fail as real ones do."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 WAIT_SECONDS: Final = 0.05
+LONG_WAIT_SECONDS: Final = 1.0
+BURN_STEPS: Final = 60_000
+"""Some 4 ms of work in the interpreter."""
+FAILURES: Final = 2
+"""How often an item of `failing` fails before it succeeds."""
+STAMP: Final = "BENCH_STAMP"
+"""The variable that names the file in which `stamp` leaves the time."""
+
+_failed: dict[str, int] = {}
 
 
 async def noop(item: dict[str, Any]) -> Any:
@@ -21,4 +34,42 @@ async def idea(item: dict[str, Any]) -> Any:
 async def wait(item: dict[str, Any]) -> Any:
     """An API that answers after `WAIT_SECONDS`."""
     await asyncio.sleep(WAIT_SECONDS)
+    return item["id"]
+
+
+async def wait_long(item: dict[str, Any]) -> Any:
+    """An API that answers after `LONG_WAIT_SECONDS`."""
+    await asyncio.sleep(LONG_WAIT_SECONDS)
+    return item["id"]
+
+
+async def hold(item: dict[str, Any]) -> Any:
+    """Keep a batch running for as long as it is looked at."""
+    await asyncio.sleep(100_000)
+
+
+def burn(item: dict[str, Any]) -> Any:
+    """Work of a core, in the interpreter."""
+    return sum(number * number for number in range(BURN_STEPS))
+
+
+async def echo(item: dict[str, Any]) -> Any:
+    """A result as large as the item."""
+    return item["text"]
+
+
+async def failing(item: dict[str, Any]) -> Any:
+    """An item in five fails `FAILURES` times."""
+    name = item["id"]
+    if name[-1] in "05" and _failed.get(name, 0) < FAILURES:
+        _failed[name] = _failed.get(name, 0) + 1
+        raise ConnectionError("down")
+    _failed.pop(name, None)
+    return name
+
+
+async def stamp(item: dict[str, Any]) -> Any:
+    """Leave the time at which the first item began."""
+    with suppress(FileExistsError), Path(os.environ[STAMP]).open("x", encoding="ascii") as out:
+        out.write(repr(time.time()))
     return item["id"]
