@@ -70,6 +70,10 @@ async def failing(item: dict[str, Any]) -> Any:
 
 async def stamp(item: dict[str, Any]) -> Any:
     """Leave the time at which the first item began."""
-    with suppress(FileExistsError), Path(os.environ[STAMP]).open("x", encoding="ascii") as out:
-        out.write(repr(time.time()))
+    _leave_time(Path(os.environ[STAMP]))
     return item["id"]
+
+
+def _leave_time(path: Path) -> None:
+    with suppress(FileExistsError), path.open("x", encoding="ascii") as out:
+        out.write(repr(time.time()))

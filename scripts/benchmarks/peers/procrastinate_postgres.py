@@ -1,4 +1,4 @@
-"""Procrastinate with PostgreSQL: two workers, jobs deferred in batches; it keeps no results, so the task inserts one."""
+"""Procrastinate with PostgreSQL: two workers, jobs deferred in batches; it keeps no result, so the task inserts one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,6 @@
+"""Puts ``scripts`` on the path of these tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
