@@ -27,7 +27,8 @@ QUICK_STARTS: Final = 5
 EPILOG: Final = f"""cases:
 {chr(10).join(f"  {name:<12} {(case.__doc__ or '').splitlines()[0]}" for name, case in EVERY.items())}
 
-The full run takes some two hours, and 4 GB in $TMPDIR; --quick a few minutes; --long one hour more, and 8 GB.
+The full run takes about an hour and 4 GB in $TMPDIR, --quick a few minutes; --peers half an hour more, --long an hour
+more and 8 GB.  Redis, PostgreSQL and GNU parallel are measured where they are installed.
 """
 
 

@@ -132,7 +132,7 @@ class Bench:
         return found
 
     @contextlib.contextmanager
-    def running(self, source: Path, home: Path, *settings: str) -> Iterator[None]:
+    def running(self, source: Path, home: Path, *settings: str) -> Iterator[subprocess.Popen[bytes]]:
         """A batch that runs as long as the block, with the handler `hold`."""
         with subprocess.Popen(
             batchq_start(source, home, "bench", "hold", *settings),
@@ -143,7 +143,7 @@ class Bench:
         ) as process:
             tree: list[psutil.Process] = []
             try:
-                yield
+                yield process
                 tree = psutil.Process(process.pid).children(recursive=True)
             finally:
                 # Not asked to stop: it would wait for handlers that never end.

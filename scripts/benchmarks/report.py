@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sqlite3
 import subprocess
 import time
@@ -62,7 +63,8 @@ def conditions(scale: float, runs: int, peers: Environment | None) -> Conditions
         for program in sorted({peer.program for peer in PEERS if peer.program}):
             if place := find_program(program):
                 said = subprocess.run([place, "--version"], capture_output=True, text=True).stdout
-                versions[program] = said.splitlines()[0] if said else "?"
+                number = re.search(r"\d[\d.]+", said)
+                versions[program] = number[0] if number else "?"
     return Conditions(
         scale,
         runs,
@@ -81,10 +83,8 @@ def text(found: Sequence[Finding], made: Conditions) -> str:
     parts = [str(made)]
     for heading, lines in _tables(found):
         widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
-        parts.append(
-            "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in (heading, *lines)) if lines else ""
-        )
-    return "\n\n".join(part for part in parts if part)
+        parts.append("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in (heading, *lines)))
+    return "\n\n".join([*parts, _versions(made)])
 
 
 def markdown(found: Sequence[Finding], made: Conditions) -> str:
@@ -93,8 +93,7 @@ def markdown(found: Sequence[Finding], made: Conditions) -> str:
     for heading, lines in _tables(found):
         rule = ["---"] * len(heading)
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in (heading, rule, *lines)))
-    versions = ", ".join(f"{name} {number}" for name, number in made.versions.items())
-    return "\n\n".join([*parts, f"{made}.\n\n{versions}; {made.machine['system']}."]) + "\n"
+    return "\n\n".join([*parts, f"{made}.", f"{_versions(made)}."]) + "\n"
 
 
 def as_json(found: Sequence[Finding], made: Conditions) -> dict[str, Any]:
@@ -119,6 +118,11 @@ def _tables(found: Sequence[Finding]) -> list[tuple[Line, list[Line]]]:
         (("not measured", "why"), list(dict.fromkeys((each.name, each.reason) for each in missing))),
     ]
     return [(heading, lines) for heading, lines in tables if lines]
+
+
+def _versions(made: Conditions) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in made.versions.items())
+    return f"{versions}; {made.machine['system']}"
 
 
 def _rate_line(rate: Rate) -> Line:

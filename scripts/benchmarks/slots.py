@@ -21,7 +21,7 @@ PEER_SLOTS: Final = 100
 def wait(bench: Bench) -> Iterator[Finding]:
     """A handler that waits 50 ms, in 10 to 5,000 slots: the ideal against the marginal time of many over few items."""
     for slots, target in TARGETS.items():
-        yield from _marginal(bench, "wait", bench.items(slots), slots, (FEW, MANY), target)
+        yield from _marginal(bench, "wait", max(10, bench.items(slots)), slots, (FEW, MANY), target)
 
 
 def wait_long(bench: Bench) -> Iterator[Finding]:

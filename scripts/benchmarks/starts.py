@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -54,9 +55,9 @@ def status_of(bench: Bench, case: str, full: int) -> Iterator[Finding]:
     counts = bench.items(full), 1000
     homes = [bench.folder / f"home-{name}" for name in ("many", "few")]
     sources = [bench.input(f"status-{count}", count, SMALL_BYTES) for count in counts]
-    with bench.running(sources[0], homes[0]), bench.running(sources[1], homes[1]):
-        for home, count in zip(homes, counts, strict=True):
-            _wait_until_filled(bench, home, count)
+    with bench.running(sources[0], homes[0]) as with_many, bench.running(sources[1], homes[1]) as with_few:
+        for process, home, count in zip((with_many, with_few), homes, counts, strict=True):
+            _wait_until_filled(bench, process, home, count)
         shows: list[Command] = [batchq("status", "bench", "--home", str(home)) for home in homes]
         many, few = alternate(bench.starts, *[lambda show=show: bench.time(show) for show in shows])
     for home in homes:
@@ -85,9 +86,9 @@ def starts(bench: Bench) -> Iterator[Finding]:
         yield pairs(f"starts/{name}", said, column, unit, Target("<", 2.0), guard=True)
 
 
-def _wait_until_filled(bench: Bench, home: Path, count: int) -> None:
+def _wait_until_filled(bench: Bench, process: subprocess.Popen[bytes], home: Path, count: int) -> None:
     deadline = time.monotonic() + FILL_SECONDS
-    while time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             found = json.loads(bench.output(batchq("status", "bench", "--home", str(home), "--json")))
         except BenchError:  # not there yet
@@ -95,4 +96,4 @@ def _wait_until_filled(bench: Bench, home: Path, count: int) -> None:
         if found.get("total_items") == count:
             return
         time.sleep(0.2)
-    raise BenchError(f"no batch of {count:,} items was filled in {FILL_SECONDS:g} s")
+    raise BenchError(f"a batch of {count:,} items was not filled, or did not run on (exit code {process.poll()})")

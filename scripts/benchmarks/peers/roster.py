@@ -28,8 +28,8 @@ class Peer:
     title: str
     package: str = ""
     program: str = ""
-    noop_items: int = 20_000
-    wait_items: int = 10_000
+    noop_items: int = 10_000
+    wait_items: int = 5000
     no_wait: str = ""
     debian: str = ""
 
