@@ -18,7 +18,7 @@ from benchmarks import chart, compare, report
 from benchmarks.cases import CASES, EVERY, LONG
 from benchmarks.measure import Bench, BenchError
 from benchmarks.peers.environment import prepare
-from benchmarks.rows import Finding, Rate
+from benchmarks.rows import Finding, Missing, Rate
 
 RUNS: Final = 5
 QUICK_SCALE: Final = 0.1
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     found: list[Finding] = []
+    failed: list[Missing] = []
     peers = prepare(_say) if options.peers else None
     with tempfile.TemporaryDirectory(prefix="batchq-bench-") as folder:
         starts = STARTS if options.scale == 1 else QUICK_STARTS
@@ -52,25 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 found.extend(case(bench))
             except BenchError as error:
                 _say(f"bench: {name} could not be measured: {error}")
-                return 1
+                failed.append(Missing(f"case {name}", str(error).splitlines()[-1]))
+    found += failed
     made = report.conditions(options.scale, options.runs, peers)
     print(report.text(found, made))
     if options.json:
         _write(options.json, json.dumps(report.as_json(found, made), indent=2) + "\n")
     if options.markdown:
         _write(options.markdown, report.markdown(found, made))
-    if options.chart:
-        _write(options.chart, _chart(found))
+    if options.chart and (rates := [each for each in found if isinstance(each, Rate)]):
+        _write(options.chart, _chart(rates))
     if options.compare:
         said, well = compare.verdict(compare.changes(found, before), options.compare)
         print(f"\n{said}")
-        return 0 if well else 1
-    return 0
+        return 0 if well and not failed else 1
+    return 1 if failed else 0
 
 
-def _chart(found: Sequence[Finding]) -> str:
+def _chart(rates: Sequence[Rate]) -> str:
     """Of the first workload: the no-op rate, where that is among the cases."""
-    rates = [each for each in found if isinstance(each, Rate)]
     drawn = [rate for rate in rates if rate.workload == rates[0].workload]
     return chart.draw(drawn, f"Items per second ({drawn[0].workload}), logarithmic")
 

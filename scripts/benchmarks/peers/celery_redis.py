@@ -28,11 +28,11 @@ def run(job: Job) -> Done:
     pool = "prefork" if job.handler == "noop" else "threads"
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
     kept = Redis.from_url(RESULTS)
-    with work.workers("celery", "-A", __name__, "worker", "-P", pool, "-c", str(job.slots), *quiet):
+    with work.workers("celery", "-A", __name__, "worker", "-P", pool, "-c", str(job.slots), *quiet) as crew:
         handle.delay("noop", WARM_UP).get(timeout=60)
         kept.flushdb()
         with clock() as elapsed, app.producer_pool.acquire(block=True) as producer:
             for item in job.items:
                 handle.apply_async((job.handler, item), producer=producer)
-            work.wait_for(kept.dbsize, len(job.items))
+            crew.wait_for(kept.dbsize, len(job.items))
         return Done(elapsed(), [json.loads(kept.get(key))["result"] for key in kept.scan_iter(count=1000)])

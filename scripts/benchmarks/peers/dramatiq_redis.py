@@ -34,13 +34,13 @@ def run(job: Job) -> Done:
     """Send item by item; a list of Redis for each result."""
     threads = THREADS if job.handler == "noop" else job.slots // PROCESSES
     kept = Redis.from_url(RESULTS)
-    with work.workers("dramatiq", __name__, "--processes", str(PROCESSES), "--threads", str(threads)):
+    with work.workers("dramatiq", __name__, "--processes", str(PROCESSES), "--threads", str(threads)) as crew:
         handle.send("noop", WARM_UP).get_result(block=True, timeout=60_000)
         kept.flushdb()
         with clock() as elapsed:
             for item in job.items:
                 handle.send(job.handler, item)
-            work.wait_for(kept.dbsize, len(job.items))
+            crew.wait_for(kept.dbsize, len(job.items))
         return Done(elapsed(), [_result(kept.lindex(key, 0)) for key in kept.scan_iter(count=1000)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 
+from benchmarks.handlers import WAIT_SECONDS
 from benchmarks.peers import work
 from benchmarks.peers.work import Done, Job, clock
 
@@ -12,7 +13,7 @@ from benchmarks.peers.work import Done, Job, clock
 def run(job: Job) -> Done:
     """`true ID`, or `sleep` and the ID behind a comment."""
     log = f"{work.folder()}/joblog"
-    command = "true {}" if job.handler == "noop" else f"sleep {work.WAIT_SECONDS} '#' {{}}".replace("'#'", "#")
+    command = "true {}" if job.handler == "noop" else f"sleep {WAIT_SECONDS} # {{}}"
     names = "".join(f"{item['id']}\n" for item in job.items)
     with clock() as elapsed:
         parallel = ["parallel", "--will-cite", "-j", str(job.slots), "--joblog", log, command]

@@ -22,10 +22,10 @@ def run(job: Job) -> Done:
     """Hand over item by item; Huey keeps each result until it is read."""
 
     settings = ["-k", "thread", "-w", str(job.slots), "--delay", "0.01", "--max-delay", "0.05", "--quiet"]
-    with work.workers("huey.bin.huey_consumer", f"{__name__}.huey", *settings):
-        handle("noop", WARM_UP).get(blocking=True)
+    with work.workers("huey.bin.huey_consumer", f"{__name__}.huey", *settings) as crew:
+        handle("noop", WARM_UP).get(blocking=True, timeout=60)
         with clock() as elapsed:
             for item in job.items:
                 handle(job.handler, item)
-            work.wait_for(huey.result_count, len(job.items))
+            crew.wait_for(huey.result_count, len(job.items))
         return Done(elapsed(), [huey.serializer.deserialize(kept) for kept in huey.all_results().values()])

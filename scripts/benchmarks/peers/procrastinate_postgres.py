@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from procrastinate import App, PsycopgConnector
 
+from benchmarks.handlers import WAIT_SECONDS
 from benchmarks.peers import work
 from benchmarks.peers.work import WARM_UP, Done, Job, clock
 
@@ -23,7 +24,7 @@ app = App(connector=PsycopgConnector(conninfo=work.address()))
 async def handle(handler: str, item: dict[str, Any]) -> None:
     """The work."""
     if handler == "wait":
-        await asyncio.sleep(work.WAIT_SECONDS)
+        await asyncio.sleep(WAIT_SECONDS)
     await app.connector.execute_query_async("INSERT INTO outcomes (id) VALUES (%(id)s)", id=item["id"])
 
 
@@ -39,13 +40,13 @@ def run(job: Job) -> Done:
             return int(row[0]) if row else 0
 
         settings = ["worker", "-c", str(concurrency)]
-        with work.workers("procrastinate", f"--app={__name__}.app", *settings, processes=PROCESSES):
+        with work.workers("procrastinate", f"--app={__name__}.app", *settings, processes=PROCESSES) as crew:
             handle.defer(handler="noop", item=WARM_UP)
-            work.wait_for(count, 1)
+            crew.wait_for(count, 1)
             connection.execute("DELETE FROM outcomes")
             with clock() as elapsed:
                 for start in range(0, len(job.items), BATCH):
                     part = job.items[start : start + BATCH]
                     handle.batch_defer(*[{"handler": job.handler, "item": item} for item in part])
-                work.wait_for(count, len(job.items))
+                crew.wait_for(count, len(job.items))
             return Done(elapsed(), [row[0] for row in connection.execute("SELECT id FROM outcomes")])

@@ -17,13 +17,13 @@ def run(job: Job) -> Done:
     queue = Queue(connection=connection)
     finished = FinishedJobRegistry(queue=queue)
     settings = ["-n", str(job.slots), "-w", "rq.SimpleWorker", "-u", work.address(), "-q"]
-    with work.workers("rq.cli", "worker-pool", "default", *settings):
+    with work.workers("rq.cli", "worker-pool", "default", *settings) as crew:
         warm = [queue.enqueue(work.noop, WARM_UP) for _ in range(job.slots)]
-        work.wait_for(lambda: len(finished), len(warm))
+        crew.wait_for(lambda: len(finished), len(warm))
         with clock() as elapsed:
             handle = work.HANDLERS[job.handler]
             queue.enqueue_many([Queue.prepare_data(handle, (item,)) for item in job.items])
-            work.wait_for(lambda: len(finished), len(warm) + len(job.items))
+            crew.wait_for(lambda: len(finished), len(warm) + len(job.items))
         skipped = {each.id for each in warm}
         names = [name for name in finished.get_job_ids() if name not in skipped]
         return Done(elapsed(), [RqJob.fetch(name, connection=connection).return_value() for name in names])

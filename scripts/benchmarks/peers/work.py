@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
+
+from benchmarks.handlers import WAIT_SECONDS
 
 FOLDER: Final = "PEER_FOLDER"
 """The variable that names a folder for what the peer keeps; its workers read it too."""
 ADDRESS: Final = "PEER_ADDRESS"
 """The variable that holds the address of its server."""
-WAIT_SECONDS: Final = 0.05
 POLL_SECONDS: Final = 0.01
 MOST_SECONDS: Final = 600.0
+END_SECONDS: Final = 20.0
 
 Items = Sequence[dict[str, Any]]
 
@@ -76,27 +78,45 @@ def address() -> str:
     return os.environ[ADDRESS]
 
 
+class Crew:
+    """The worker processes of a peer."""
+
+    def __init__(self, processes: Sequence[subprocess.Popen[bytes]], log: IO[str]) -> None:
+        self._processes = processes
+        self._log = log
+
+    def wait_for(self, count: Callable[[], int], wanted: int) -> None:
+        """Look until there are as many outcomes as that; raises RuntimeError with what the workers said if never."""
+        deadline = time.monotonic() + MOST_SECONDS
+        while (found := count()) < wanted:
+            died = any(process.poll() is not None for process in self._processes)
+            if died or time.monotonic() > deadline:
+                self._log.seek(0)
+                raise RuntimeError(f"{found} of {wanted} outcomes; its workers said: {self._log.read()[-2000:]}")
+            time.sleep(POLL_SECONDS)
+
+    def end(self) -> None:
+        """End them, whatever they do."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
 @contextmanager
-def workers(*arguments: str, processes: int = 1) -> Iterator[None]:
+def workers(*arguments: str, processes: int = 1) -> Iterator[Crew]:
     """Run ``python -m ARGUMENTS`` as long as the block, in as many processes."""
     command = [sys.executable, "-m", *arguments]
-    log = os.path.join(folder(), "workers.log")
-    with open(log, "w+", encoding="utf-8") as out:
-        started = [subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) for _ in range(processes)]
+    with open(os.path.join(folder(), "workers.log"), "w+", encoding="utf-8") as log:
+        crew = Crew([subprocess.Popen(command, stdout=log, stderr=log) for _ in range(processes)], log)
         try:
-            yield
-        except TimeoutError as error:
-            out.seek(0)
-            raise RuntimeError(f"{error}; its workers said: {out.read()[-2000:]}") from error
+            yield crew
         finally:
-            for process in started:
-                process.terminate()
-            for process in started:
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            crew.end()
 
 
 @contextmanager
@@ -106,12 +126,3 @@ def clock() -> Iterator[Callable[[], float]]:
     ended: list[float] = []
     yield lambda: ended[0] - began
     ended.append(time.perf_counter())
-
-
-def wait_for(count: Callable[[], int], wanted: int) -> None:
-    """Look until there are as many outcomes as that."""
-    deadline = time.monotonic() + MOST_SECONDS
-    while (found := count()) < wanted:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{found} of {wanted} outcomes after {MOST_SECONDS:g} s")
-        time.sleep(POLL_SECONDS)
