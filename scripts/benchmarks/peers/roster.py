@@ -49,6 +49,7 @@ PEERS: Final[Sequence[Peer]] = (
         debian="redis-server",
     ),
     Peer("procrastinate_postgres", "Procrastinate, PostgreSQL", "procrastinate", POSTGRES, debian="postgresql"),
+    Peer("dbos_postgres", "DBOS, PostgreSQL", "dbos", POSTGRES, debian="postgresql"),
     Peer("gnu_parallel", "GNU parallel --joblog", "", "parallel", 2000, 2000, debian="parallel"),
 )
 BY_NAME: Final = {peer.name: peer for peer in PEERS}
