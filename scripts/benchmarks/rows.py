@@ -43,7 +43,7 @@ class Row:
         target: None where only the number is of interest.
         low, high: the values that the single pairs of runs gave.
         details: the times or sizes behind it, by name.
-        guard: whether `--compare` looks at it: it is measured against what no release of anything changes, the
+        guard: whether `--compare` looks at it: it is measured against what no release of batchq changes, such as the
             floor, an ideal or the start of Python.  More is better, unless the target says otherwise.
     """
 
