@@ -105,8 +105,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--compare",
         type=Path,
         metavar="FILE",
-        help="exit 1 where a figure is more than 15%% slower than in this file, which --json wrote; a release keeps its "
-        "own as data/bench.json",
+        help="exit 1 where a figure is more than 15%% slower than in this file, which --json wrote; "
+        "a release keeps its own as data/bench.json",
     )
     options = parser.parse_args(arguments)
     options.scale = options.scale or (QUICK_SCALE if options.quick else 1.0)
