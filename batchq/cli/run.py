@@ -174,7 +174,8 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
     from batchq.engine.local import LocalEngine
 
     with contextlib.closing(LocalEngine()) as engine:
-        engine.warm_up()  # before all other imports: that takes as long as what is to be done here until then
+        if not is_child():  # whose output somebody reads to its end, which the new process would hold open
+            engine.warm_up()  # before all other imports: that takes as long as what is to be done here until then
         return _begin(console, engine, options)
 
 
