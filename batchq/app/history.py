@@ -6,14 +6,16 @@ Everything comes from running counts, so that it costs about the same at ten ite
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from operator import add
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from batchq.app.report import percentile
 from batchq.model import bucket_end_us
 from batchq.store.home import BatchFolder
 from batchq.store.reading import ReportReader, reading
+from batchq.store.rows import Interval
 
 MOST_POINTS: Final = 600
 """As many as a chart can show side by side."""
@@ -28,11 +30,10 @@ def history(folder: BatchFolder) -> dict[str, Any]:
     """How the batch in `folder` went so far.
 
     Returns:
-        ``intervals`` (600 at most; ``start`` in seconds since 1970, ``seconds``, ``success``, ``failed``,
-        ``busy``: seconds that the handler worked for both, over all attempts, ``retries``: attempts after which the
-        item was tried again; intervals in which nothing was are left out), ``latency`` (items by
-        handler time: ``count`` that took longer than the entry before and no longer than ``le`` seconds),
-        ``percentiles`` of that (seconds; None before the first item) and ``tries`` (items by attempts).
+        ``intervals`` (600 at most, see `Point`; ``start`` in seconds since 1970, ``seconds``; those in which nothing
+        was are left out), ``latency`` (items by handler time: ``count`` that took longer than the entry before and no
+        longer than ``le`` seconds), ``percentiles`` of that (seconds; None before the first item) and ``tries`` (items
+        by attempts).
 
     Raises:
         StoreError: its file cannot be read.
@@ -42,7 +43,7 @@ def history(folder: BatchFolder) -> dict[str, Any]:
         latency = reader.latency()
         tries = reader.tries()
     return {
-        "intervals": [_told(point, seconds) for point in points],
+        "intervals": [{**point._asdict(), "seconds": seconds} for point in points],
         "latency": [
             {"le": round(bucket_end_us(bucket) / 1e6, 9), "count": count} for bucket, count in latency if count
         ],
@@ -58,19 +59,18 @@ class Point(NamedTuple):
         success: items that succeeded.
         failed: items that failed.
         retries: attempts after which the item was to be tried again.
-        busy_us: microseconds that the handler worked for the items.
+        latency: seconds that the handler worked on an item that ended then, on average and over all attempts; None
+            where none ended, or an earlier batchq has not counted it.
+        in_flight: items that were worked on at a time, on average: of those that have ended since.  None where an
+            earlier batchq has not counted it.
     """
 
     start: int
     success: int
     failed: int
     retries: int
-    busy_us: int = 0
-
-
-def _told(point: Point, seconds: int) -> dict[str, Any]:
-    told = point._asdict()
-    return {**told, "busy": round(told.pop("busy_us") / 1e6, 6), "seconds": seconds}
+    latency: float | None
+    in_flight: float | None
 
 
 def _points(reader: ReportReader) -> tuple[int, list[Point]]:
@@ -78,25 +78,85 @@ def _points(reader: ReportReader) -> tuple[int, list[Point]]:
     is_small = max(reader.last_numbers()) <= FINE_OUTCOMES
     outcomes = reader.fine_intervals() if is_small else reader.intervals()
     retries = reader.fine_retries() if is_small else reader.retries()
-    found = [Point(start, success, failed, 0, busy_us) for start, success, failed, busy_us in outcomes]
-    found += [Point(start, 0, 0, count) for start, count in retries]
-    return merged(found, 1 if is_small else 10)
+    return merged(outcomes, retries, 1 if is_small else 10)
 
 
-def merged(points: Sequence[Point], seconds: int, most: int = MOST_POINTS) -> tuple[int, list[Point]]:
-    """Points of `seconds`, in any order and several of a time, as `most` at most; how long those are, and they.
+class _Sums:
+    """What is summed up in one interval."""
+
+    def __init__(self) -> None:
+        self.success = self.failed = self.retries = self.busy_us = 0
+        self.worked = 0.0
+
+
+def merged(
+    outcomes: Sequence[Interval], retries: Sequence[tuple[int, int]], seconds: int, most: int = MOST_POINTS
+) -> tuple[int, list[Point]]:
+    """Counts by `seconds` as points, `most` at most; how many seconds each is then, and they.
+
+    Args:
+        outcomes: what was recorded when.
+        retries: second since 1970 and number.
+        seconds: what they are counted by.
+        most: so many points.
 
     Example:
-        >>> seconds, points = merged([Point(10, 1, 0, 0, 50), Point(20, 2, 1, 0), Point(50, 3, 0, 0)], 10, most=2)
-        >>> seconds, points[0]
-        (30, Point(start=0, success=3, failed=1, retries=0, busy_us=50))
+        >>> merged([Interval(20, 1, 0, 4_000_000), Interval(30, 2, 1, 12_000_000)], [(20, 7)], 10, most=1)
+        (20, [Point(start=20, success=3, failed=1, retries=7, latency=4.0, in_flight=0.8)])
     """
+    stretches = list(_stretches(outcomes, seconds))
+    tells_busy = all(each.busy_us is not None for each in outcomes)
     step, longer = seconds, iter([step for step in STEPS if step > seconds and step % seconds == 0])
-    while True:
-        sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-        for start, *counts in points:
-            cell = start // step * step
-            sums[cell] = [*map(add, sums[cell], counts)]
-        if len(sums) <= most:
-            return step, [Point(start, *counts) for start, counts in sorted(sums.items())]
+    while (cells := _cells(outcomes, retries, stretches, step, most)) is None:
         step = next(longer, step + 86400)
+    points = []
+    for start, cell in sorted(cells.items()):
+        ended = cell.success + cell.failed
+        latency = round(cell.busy_us / ended / 1e6, 6) if ended and tells_busy else None
+        in_flight = round(cell.worked / step, 3) if tells_busy else None
+        points.append(Point(start, cell.success, cell.failed, cell.retries, latency, in_flight))
+    return step, points
+
+
+def _cells(
+    outcomes: Sequence[Interval],
+    retries: Sequence[tuple[int, int]],
+    stretches: Sequence[tuple[float, float, int]],
+    step: int,
+    most: int,
+) -> dict[int, _Sums] | None:
+    """Everything by intervals of `step` seconds; None where these are more than `most`."""
+    cells: dict[int, _Sums] = defaultdict(_Sums)
+    for each in outcomes:
+        cell = cells[each.start_s // step * step]
+        cell.success += each.success
+        cell.failed += each.failed
+        cell.busy_us += each.busy_us or 0
+    for start, count in retries:
+        cells[start // step * step].retries += count
+    for begin, end, items in stretches:
+        for start in range(int(begin // step) * step, ceil(end), step):
+            cells[start].worked += items * (min(end, start + step) - max(begin, start))
+            if len(cells) > most:
+                return None
+    return cells if len(cells) <= most else None
+
+
+def _stretches(outcomes: Sequence[Interval], seconds: int) -> Iterator[tuple[float, float, int]]:
+    """From when to when how many items were worked on at a time: one behind the other, idle ones left out.
+
+    Items of an interval count as if each had taken their mean time until its middle: an item may have taken longer
+    than an interval, and was in flight then in those before, too.
+    """
+    changes: dict[float, int] = defaultdict(int)
+    for each in outcomes:
+        items = each.success + each.failed
+        if each.busy_us:
+            end = each.start_s + seconds / 2
+            changes[end - each.busy_us / items / 1e6] += items
+            changes[end] -= items
+    level = 0
+    for begin, end in pairwise(sorted(changes)):
+        level += changes[begin]
+        if level:
+            yield begin, end, level

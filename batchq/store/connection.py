@@ -20,7 +20,9 @@ from urllib.parse import quote
 from batchq.errors import BatchqError, StoreError
 from batchq.store.descriptors import too_many_files, used_up
 
-SCHEMA_VERSION: Final = 2
+SCHEMAS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
+"""What each version of the file has added."""
+SCHEMA_VERSION: Final = len(SCHEMAS)
 APPLICATION_ID: Final = 0x62746371
 """``btcq``: lets `file` and this module tell a batch from any other SQLite file."""
 BUSY_SECONDS: Final = 10.0
@@ -157,7 +159,7 @@ def create(path: Path, durability: str) -> Connection:
         _keep_log(connection, path)
         _set_writing(connection, durability)
         connection.executescript(
-            f"BEGIN IMMEDIATE;\n{read_sql('schema.sql')}\n{read_sql('schema_2.sql')}\n"
+            "BEGIN IMMEDIATE;\n" + "\n".join(map(read_sql, SCHEMAS)) + "\n"
             f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
         )
     except BaseException:
@@ -180,10 +182,11 @@ def _keep_log(connection: Connection, path: Path) -> None:
 def _upgrade(connection: Connection) -> None:
     """Bring the file of an earlier batchq to this version; nothing in it is changed, only added to."""
     with transaction(connection):
-        if _version(connection) == 1:  # else another process has done it meanwhile
-            for statement in read_sql("schema_2.sql").split(";\n"):
+        version = _version(connection) or SCHEMA_VERSION  # which another process may have made it meanwhile
+        for schema in SCHEMAS[version:]:
+            for statement in read_sql(schema).split(";\n"):
                 connection.execute(statement)
-            connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def open_writer(path: Path, durability: str = "normal") -> Connection:

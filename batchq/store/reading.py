@@ -251,7 +251,7 @@ class ReportReader(BatchReader):
 
     def intervals(self) -> list[Interval]:
         """What was recorded when; intervals in which nothing was are left out."""
-        name = "read_old_intervals" if self._is_old() else "read_intervals"
+        name = "read_intervals" if self._connection.execute(SQL["has_busy"]).fetchone()[0] else "read_old_intervals"
         return [Interval(*row) for row in self._connection.execute(SQL[name]).fetchall()]
 
     def fine_intervals(self) -> list[Interval]:

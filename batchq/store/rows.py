@@ -93,13 +93,14 @@ class Interval(NamedTuple):
     Attributes:
         success: items that succeeded.
         failed: items that failed.
-        busy_us: handler time of both, microseconds; 0 in the file of an earlier batchq.
+        busy_us: microseconds that the handler worked for both, over all attempts; None where an earlier batchq has not
+            counted it.
     """
 
     start_s: int
     success: int
     failed: int
-    busy_us: int = 0
+    busy_us: int | None = None
 
 
 class Tries(NamedTuple):

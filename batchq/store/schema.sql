@@ -1,4 +1,4 @@
--- A batch's file, schema version 1; what came later stands in schema_2.sql.
+-- A batch's file, schema version 1; what came later stands in schema_2.sql and so on.
 -- Times: *_at are seconds since 1970 (REAL), *_ms are milliseconds, *_us microseconds (INTEGER).
 -- The version stands in PRAGMA user_version; a file of a newer one is refused.
 

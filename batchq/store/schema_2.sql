@@ -60,12 +60,6 @@ CREATE TABLE retried (
 INSERT INTO retried (start_s, retries)
 SELECT (started_ms + duration_us / 1000) / 10000 * 10, count(*) FROM attempts WHERE delay_ms IS NOT NULL GROUP BY 1;
 
--- Handler time of the items whose outcomes an interval has, over all their attempts.
-ALTER TABLE intervals ADD COLUMN busy_us INTEGER NOT NULL DEFAULT 0;
-UPDATE intervals SET busy_us = d.busy_us
-FROM (SELECT ended_ms / 10000 * 10 AS start_s, sum(duration_us) AS busy_us FROM outcomes GROUP BY 1) d
-WHERE d.start_s = intervals.start_s;
-
 -- How far the outcomes have been written to the file that --out names; no row: it has never been opened.
 CREATE TABLE written (
     one    INTEGER PRIMARY KEY CHECK (one = 1),

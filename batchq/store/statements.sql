@@ -330,12 +330,16 @@ WHERE failed > 0 OR attempts > 0 ORDER BY failed DESC, attempts DESC, id LIMIT ?
 -- read_latency
 SELECT bucket, items FROM latency ORDER BY bucket;
 
+-- has_busy
+-- Whether the intervals tell how long handlers worked.
+SELECT EXISTS (SELECT 1 FROM pragma_table_info('intervals') WHERE name = 'busy_us');
+
 -- read_intervals
 SELECT start_s, success, failed, busy_us FROM intervals ORDER BY start_s;
 
 -- read_old_intervals
 -- In the file of an earlier batchq.
-SELECT start_s, success, failed, 0 FROM intervals ORDER BY start_s;
+SELECT start_s, success, failed, NULL FROM intervals ORDER BY start_s;
 
 -- fine_intervals
 -- The last outcomes in intervals of one second: a small batch is over before ten of them have passed.
@@ -505,6 +509,7 @@ SELECT t.items = (SELECT count(*) FROM items)
    AND (SELECT coalesce(sum(items), 0) FROM latency) = 
        (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.attempts > 0)
    AND (SELECT coalesce(sum(success + failed), 0) FROM intervals) = (SELECT count(*) FROM outcomes)
+   AND (SELECT coalesce(sum(busy_us), 0) FROM intervals) = (SELECT coalesce(sum(duration_us), 0) FROM outcomes)
    AND (SELECT coalesce(sum(success + failed), 0) FROM tries) =
        (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run))
    AND (SELECT coalesce(sum(items), 0) FROM shares) = (SELECT count(*) FROM outcomes)

@@ -13,7 +13,7 @@ from earlier import make_earlier
 
 from batchq.store import pace
 from batchq.store.batch import BatchReader, BatchStore, set_limits
-from batchq.store.connection import open_writer, transaction
+from batchq.store.connection import SCHEMA_VERSION, open_writer, transaction
 from batchq.store.pace import StoredBook
 
 
@@ -60,4 +60,4 @@ def test_file_of_an_earlier_batchq_is_read_as_it_is_and_brought_up_to_date_when_
         assert store.check() == []
         assert store.held_seconds() == 0
     with closing(sqlite3.connect(database)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import batchq.store
-from batchq.store.connection import SQL, load_statements, repeat_values
+from batchq.store.connection import SCHEMAS, SQL, load_statements, repeat_values
 
 STORE = Path(batchq.store.__file__).parent
 ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
@@ -22,7 +22,7 @@ COLD = {
     "recount_tries", "recount_shares", "recount_retried",  # so does --repair
     "repeated_ids",  # once, at the end of the input
     "read_sessions", "last_session", "read_latency", "read_intervals", "read_retried",  # bounded tables
-    "read_old_intervals",  # likewise
+    "has_busy", "read_old_intervals",  # likewise
     "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run
@@ -48,7 +48,8 @@ def schema(file: str) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript((STORE / file).read_text())
         if file == "schema.sql":
-            connection.executescript((STORE / "schema_2.sql").read_text())
+            for schema in SCHEMAS[1:]:
+                connection.executescript((STORE / schema).read_text())
         yield connection
 
 

@@ -9,6 +9,8 @@ const KINDS = ["good", "bad"];
 const FONT = "12px system-ui, sans-serif";
 const ROWS = 500;
 const LEAST_STEPS = 16;
+const AXIS = 64;
+const NOTHING = "–";
 
 let library = null;
 /** The drawing library is loaded by the first chart, and by no other page. */
@@ -22,6 +24,7 @@ export class Chart {
   #unit;
   #stacked;
   #kinds;
+  #words;
   #data = null;
   #plot = null;
   #over = null;
@@ -40,12 +43,14 @@ export class Chart {
    * @param {string} unit of the values.
    * @param {boolean} stacked series stand on one another.
    * @param {Array<string>} kinds colours of the palette, one a series.
+   * @param {function(number): string} words for a value.
    */
-  constructor(title, columns, { unit, stacked = false, kinds = KINDS }) {
+  constructor(title, columns, { unit, stacked = false, kinds = KINDS, words = shown }) {
     this.#columns = columns;
     this.#unit = unit;
     this.#stacked = stacked;
     this.#kinds = kinds;
+    this.#words = (value) => (value === null ? NOTHING : words(value));
     const id = freshId("chart");
     const keys = columns.slice(1).map((name, nth) => el("li", {}, el("span", { class: `key ${kinds[nth]}` }), name));
     const head = el("tr", {}, columns.map((name) => el("th", { scope: "col" }, name)));
@@ -73,7 +78,7 @@ export class Chart {
    * Shows other numbers.
    * @param {Array<number>} times seconds since 1970 of each step; without them steps stand side by side.
    * @param {number} step seconds of a step.
-   * @param {Array<Array<number>>} values a list for each series.
+   * @param {Array<Array<?number>>} values a list for each series; null where there is none.
    * @param {Array<string>} labels of the steps.
    * @param {string} summary in words.
    */
@@ -89,7 +94,7 @@ export class Chart {
     const { values, labels } = this.#data;
     const rows = labels.slice(-ROWS).map((label, nth) => {
       const at = Math.max(0, labels.length - ROWS) + nth;
-      return el("tr", {}, el("th", { scope: "row" }, label), values.map((series) => el("td", {}, shown(series[at]))));
+      return el("tr", {}, el("th", { scope: "row" }, label), values.map((series) => el("td", {}, this.#words(series[at]))));
     });
     replace(this.#table, rows);
   }
@@ -147,7 +152,7 @@ export class Chart {
       series: [{}, ...series],
       axes: [
         isTime ? { ...axis, size: 32, space: 90, values: (_, at) => at.map(clock) } : { ...axis, size: 32, space: 72, incrs: [1, 2, 5, 10, 20, 50], values: (_, at) => at.map((nth) => this.#data.labels[nth] ?? "") },
-        { ...axis, grid, ticks: { show: false }, size: 52, values: (_, at) => at.map(shown) },
+        { ...axis, grid, ticks: { show: false }, size: AXIS, values: (_, at) => at.map(this.#words) },
       ],
       hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },
     };
@@ -165,13 +170,11 @@ export class Chart {
     this.#over = at;
     const { values, labels } = this.#data;
     if (at === null || at === undefined || labels[at] === undefined) return setText(this.#readout, "");
-    const words = values.map((series, nth) => `${this.#columns[nth + 1].toLowerCase()} ${shown(series[at])}`);
+    const words = values.map((series, nth) => `${this.#columns[nth + 1].toLowerCase()} ${this.#words(series[at])}`);
     return setText(this.#readout, `${labels[at]}: ${words.join(", ")}${this.#unit === "items/s" ? " items/s" : ""}`);
   }
 }
 
 function shown(value) {
-  if (value > 0 && value < 0.1) return value.toPrecision(2);
-  if (value < 10) return number(Math.round(value * 100) / 100);
-  return number(Math.round(value));
+  return number(value < 10 ? Math.round(value * 100) / 100 : Math.round(value));
 }

@@ -1,4 +1,4 @@
-/** How a batch went, drawn: rate and retries over time, the handler's time, the attempts that items needed. */
+/** How a batch went, drawn: rate, latency, in flight, retries over time; all times; the attempts that items needed. */
 
 import { batchPath, get } from "./api.js";
 import { Chart } from "./chart.js";
@@ -11,21 +11,20 @@ const AGAIN_MS = 2000;
 export class Charts {
   #id;
   #seen = null;
-  #all;
   #closed = false;
+  #all;
   #rate = new Chart("Rate over time", ["Time", "Succeeded", "Failed"], { unit: "items/s", stacked: true });
-  #taken = new Chart("Latency over time", ["Time", "Mean seconds"], { unit: "s" });
-  #flying = new Chart("In flight over time", ["Time", "In flight"], { unit: "in flight" });
+  #pace = new Chart("Latency over time", ["Time", "Mean time in the function"], { unit: "time", words: duration });
+  #flight = new Chart("In flight over time", ["Time", "Items at a time"], { unit: "items" });
   #retries = new Chart("Retries over time", ["Time", "Retries"], { unit: "retries", kinds: ["wait"] });
   #latency = new Chart("Time in the function", ["Up to", "Items"], { unit: "items" });
   #tries = new Chart("Attempts needed", ["Attempts", "Succeeded", "Failed"], { unit: "items", stacked: true });
 
   constructor({ id }) {
     this.#id = id;
-    const all = [this.#rate, this.#taken, this.#flying, this.#retries, this.#latency, this.#tries];
-    this.#all = all;
+    this.#all = [this.#rate, this.#pace, this.#flight, this.#latency, this.#tries, this.#retries];
     this.node = el("section", { class: "charts", "aria-label": "How it goes" },
-      el("h2", { class: "hidden" }, "How it goes"), all.map((chart) => chart.node));
+      el("h2", { class: "hidden" }, "How it goes"), this.#all.map((chart) => chart.node));
     this.node.hidden = true;
   }
 
@@ -70,27 +69,20 @@ export class Charts {
       labels: starts.map(clock),
       summary: intervals.length ? `${count(intervals.reduce((sum, each) => sum + each.success + each.failed, 0), "outcome")}, at most ${number(Math.round(best * 10) / 10)} items/s` : "",
     });
-    this.#showWork(intervals, starts);
     const retries = intervals.map((each) => each.retries ?? 0);
     const sum = retries.reduce((all, each) => all + each, 0);
-    this.#retries.node.hidden = sum === 0;
-    if (sum) {
-      const step = intervals[0].seconds;
-      this.#retries.set({ times: starts, step, values: [retries], labels: starts.map(clock), summary: count(sum, "retry", "retries") });
-    }
+    showLine(this.#retries, intervals, retries, sum > 0, count(sum, "retry", "retries"));
+    this.#showPace(intervals);
   }
 
-  /** Mean time and, by Little's law, mean in flight: an item counts where it ended, for all the time that it took. */
-  #showWork(intervals, starts) {
-    const ended = intervals.map((each) => each.success + each.failed);
-    const means = intervals.map((each, nth) => (ended[nth] ? each.busy / ended[nth] : 0));
-    const flying = intervals.map((each) => each.busy / each.seconds);
-    const busy = intervals.reduce((sum, each) => sum + each.busy, 0);
-    const items = ended.reduce((sum, each) => sum + each, 0);
-    const shared = { times: starts, step: intervals[0]?.seconds ?? 1, labels: starts.map(clock) };
-    for (const chart of [this.#taken, this.#flying]) chart.node.hidden = busy === 0;
-    this.#taken.set({ ...shared, values: [means], summary: items ? `${duration(busy / items)} an item, at most ${duration(Math.max(...means))}` : "" });
-    this.#flying.set({ ...shared, values: [flying], summary: items ? `at most ${number(Math.round(Math.max(...flying) * 10) / 10)} at a time, on average over an interval` : "" });
+  /** Files of an earlier batchq do not tell it. */
+  #showPace(intervals) {
+    const latency = intervals.map((each) => each.latency);
+    const known = latency.filter((each) => each !== null);
+    showLine(this.#pace, intervals, latency, known.length > 0, `Mean of the items that ended, at most ${duration(Math.max(0, ...known))}`);
+    const flight = intervals.map((each) => each.in_flight);
+    const most = Math.max(0, ...flight);
+    showLine(this.#flight, intervals, flight, known.length > 0, `Mean of the items that have ended since, at most ${number(Math.round(most * 10) / 10)}`);
   }
 
   #showLatency(latency, percentiles) {
@@ -114,6 +106,14 @@ export class Charts {
       summary: again ? `${count(again, "item")} succeeded after a retry` : "None succeeded after a retry",
     });
   }
+}
+
+/** One series over time; the chart is not there where there is nothing to show. */
+function showLine(chart, intervals, values, isThere, summary) {
+  chart.node.hidden = !isThere;
+  if (!isThere) return;
+  const times = intervals.map((each) => each.start);
+  chart.set({ times, step: intervals[0].seconds, values: [values], labels: times.map(clock), summary });
 }
 
 /** The part of a histogram that has something in it. */
