@@ -274,3 +274,27 @@ def test_who_is_logged_out_comes_back_to_where_he_was(dashboard: Dashboard, serv
     page.wait_for_url("**/login?next=%2F%23%2F")
     dashboard.log_in()
     expect(page.get_by_role("heading", name="Batches", exact=True)).to_be_visible()
+
+
+def test_form_tells_of_a_wrong_token_and_the_way_out_leads_back_to_it(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, token, said = dashboard.page, dashboard.field("Token of this server"), dashboard.page.get_by_role("alert")
+    dashboard.open("#/new")
+    dashboard.button("Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.goto(f"{server.url}/#/new")  # a bookmark
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(token).to_be_focused()
+    expect(said).to_be_empty()
+    dashboard.refusals.add("401")
+    page.keyboard.insert_text(server.token[:-1])
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("That is not the token of this server.")
+    expect(token).to_have_attribute("aria-invalid", "true")
+    expect(token).to_be_focused()
+    assert dashboard.complaints("login") == []
+    page.keyboard.insert_text(server.token)  # what was wrong is selected
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="New batch")).to_be_visible()
+    expect(dashboard.field("Which function runs over each item")).to_be_visible()

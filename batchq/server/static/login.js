@@ -20,6 +20,7 @@ function goOn() {
   } catch {
     there = new URL("/", location.origin);
   }
+  there.hash ||= location.hash; // no server sees what stands behind the #, and so none can put it into "next"
   location.replace(there.origin === location.origin ? there.href : "/");
 }
 
