@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dashboard import Dashboard, opened
 from served import Served, serving
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -19,9 +20,11 @@ pytestmark = pytest.mark.slow
 
 HANDLERS = '''
 """Handlers that go as far as a file says."""
-import asyncio, pathlib
+import asyncio, pathlib, time
 
 HERE = pathlib.Path(__file__).parent
+while (HERE / "hold").exists():
+    time.sleep(0.02)
 
 async def paced(item):
     """Take an item once it is its turn."""
@@ -42,6 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     go_to(folder, 0)
     with serving(folder, "--allow", "pipe:*") as made:
         yield made
+        (folder / "hold").unlink(missing_ok=True)
         go_to(folder, 99)  # what a failed test has left waiting
 
 
@@ -111,7 +115,7 @@ def test_batch_from_a_file_to_its_results(dashboard: Dashboard, server: Served, 
     expect(page.locator("table.items tbody tr")).to_have_count(3)
     page.get_by_role("link", name="a5", exact=True).click()
     expect(page.get_by_role("dialog", name="a5 (#5)")).to_be_visible()
-    expect(dashboard.field("Traceback of attempt 1")).to_contain_text('pipe.py", line 12, in paced')
+    expect(dashboard.field("Traceback of attempt 1")).to_contain_text('pipe.py", line 14, in paced')
     expect(dashboard.field("Traceback of attempt 1")).to_contain_text("ValueError: no topic in tea no. 5")
     address = page.url
     page.keyboard.press("Escape")
@@ -298,3 +302,35 @@ def test_form_tells_of_a_wrong_token_and_the_way_out_leads_back_to_it(dashboard:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="New batch")).to_be_visible()
     expect(dashboard.field("Which function runs over each item")).to_be_visible()
+
+
+def test_upload_that_is_stopped_leaves_nothing_and_can_be_begun_again(
+    dashboard: Dashboard, server: Served, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page, large = dashboard.page, tmp_path / "large.jsonl"
+    go_to(server.folder, 99)
+    large.write_text('{"n": 2, "topic": "tea"}\n' + (" " * 99_999 + "\n") * 240)
+    dashboard.open("#/new")
+    page.locator("input[type=file]").set_input_files(large)
+    expect(page.locator(".preview tbody tr")).to_have_count(1)
+    expect(page.get_by_text("Take an item once it is its turn.")).to_be_visible()
+    dashboard.field("Id of the batch").fill("large")
+    with dashboard.slow_uploads(2_000_000):
+        dashboard.button("Start the batch").click()
+        wait_until(lambda: any(path.stat().st_size for path in server.home.glob("large/input/*")))
+        dashboard.button("Stop the upload").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("main").get_by_text("The upload is stopped. Nothing of it is kept")).to_be_visible()
+        expect(page.locator("#polite")).to_contain_text("The upload is stopped.")
+        expect(dashboard.button("Start the batch")).to_be_focused()
+        wait_until(lambda: not (server.home / "large").exists())
+    (server.folder / "hold").touch()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("sent, the batch is being made")).to_be_visible()
+    expect(page.locator("main").get_by_text("The upload is stopped.")).to_be_hidden()
+    expect(dashboard.button("Stop the upload")).to_be_hidden()
+    (server.folder / "hold").unlink()
+    expect(page.get_by_role("heading", name="large", exact=True)).to_be_focused()
+    expect(dashboard.state).to_have_text("completed")

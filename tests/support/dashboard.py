@@ -78,6 +78,15 @@ class Dashboard:
         """The state of the batch whose page this is."""
         return self.page.locator("main .head .badge")
 
+    @contextmanager
+    def slow_uploads(self, speed: int) -> Iterator[None]:
+        """So many bytes a second may be sent, for a block."""
+        session = self._context.new_cdp_session(self.page)
+        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": speed}
+        session.send("Network.emulateNetworkConditions", limits)
+        yield
+        session.detach()
+
     def tab_to(self, name: str, most: int = 80) -> None:
         """Press Tab until what bears that name has the focus."""
         for _ in range(most):

@@ -26,6 +26,7 @@ const OPTIONS = [
   ["id_field", "Field with the id of an item", "id, idea_id or custom_id, unless another is named", "", true],
   ["where", "Only items for which", "lang == \"en\"", "", true],
 ];
+const STOPPED = "The upload is stopped. Nothing of it is kept on the server, and no batch is made.";
 const TEXTS = new Set(["batch_id", "rate", "budget", "halt", "deadline", "id_field", "where"]);
 
 /** Opens the page; see `startRouter`. */
@@ -46,6 +47,7 @@ class CreatePage {
   #progress = el("progress", { max: "1", value: "0", "aria-label": "Upload" });
   #sent = el("span", { class: "note", role: "status" });
   #sending = el("div", { class: "sending", hidden: true }, this.#progress, this.#sent, this.#stop);
+  #stopped = el("p", { class: "note", hidden: true }, STOPPED);
 
   constructor(main, context) {
     this.#context = context;
@@ -61,7 +63,7 @@ class CreatePage {
       step("2", "Function", this.#handler.node),
       step("3", "Options", el("div", { class: "fields" }, nodes(false)),
         el("details", { class: "more" }, el("summary", {}, "More options"), el("div", { class: "fields" }, nodes(true), typed.node))),
-      el("div", { class: "card submit" }, this.#wrong.node, this.#sending, el("div", { class: "buttons" }, this.#submit, el("a", { class: "button", href: link([]) }, "Not now"))));
+      el("div", { class: "card submit" }, this.#wrong.node, this.#stopped, this.#sending, el("div", { class: "buttons" }, this.#submit, el("a", { class: "button", href: link([]) }, "Not now"))));
     form.addEventListener("submit", (event) => this.#start(event));
     form.addEventListener("input", changed);
     form.addEventListener("change", (event) => this.#fields.has(event.target.name) && this.#source.previewSoon());
@@ -106,6 +108,7 @@ class CreatePage {
     event.preventDefault();
     if (this.#upload) return;
     this.#wrong.clear();
+    show(this.#stopped, false);
     for (const each of this.#fields.values()) each.fail("");
     const file = this.#source.check();
     const func = this.#handler.check();
@@ -133,7 +136,7 @@ class CreatePage {
 
   #failed(error) {
     if (error instanceof Problem) this.#key = null;
-    if (error.name === "AbortError") return setText(this.#sent, "");
+    if (error.name === "AbortError") return this.#wasStopped();
     if (error instanceof Problem && error.field === "func") return this.#handler.fail(error);
     if (error instanceof Problem && isAboutInput(error)) return this.#source.fail(error);
     failAt(this.#fields, this.#wrong, error);
@@ -145,16 +148,35 @@ class CreatePage {
     return undefined;
   }
 
+  /** By the button, or since the page was left; once all is sent it is too late for either. */
+  #wasStopped() {
+    if (this.#stop.hidden) return;
+    show(this.#stopped, true);
+    this.#context.announce(STOPPED);
+  }
+
   #sentSoFar(sent, all) {
     this.#progress.value = all ? sent / all : 1;
+    if (sent >= all) this.#hideWithFocus(this.#stop);
     const words = sent < all ? `${size(sent)} of ${size(all)} sent` : `${size(all)} sent, the batch is being made …`;
     setText(this.#sent, words);
   }
 
   #busy(is) {
-    show(this.#sending, is);
+    if (is) {
+      this.#progress.value = 0;
+      setText(this.#sent, "");
+      show(this.#stop, true);
+      show(this.#sending, true);
+    } else this.#hideWithFocus(this.#sending);
     if (is) this.#submit.setAttribute("aria-busy", "true");
     else this.#submit.removeAttribute("aria-busy");
+  }
+
+  /** What is hidden while it has the focus would leave the keyboard at the top of the page. */
+  #hideWithFocus(node) {
+    if (node.contains(document.activeElement)) this.#submit.focus();
+    show(node, false);
   }
 
   moved() {}
