@@ -45,6 +45,7 @@ async def waits(item):
     return item
 '''
 MANY = 100_000
+UNBROKEN = "an-id-without-a-space-" * 3
 BIG = 2**63 + 1
 """A browser's numbers have 53 bits."""
 INJECTED = "document.querySelectorAll('main script, main img, main b, dialog script, dialog img, dialog b').length"
@@ -151,7 +152,8 @@ def test_nobody_is_kept_out_of_any_page(dashboard: Dashboard, server: Served) ->
     from playwright.sync_api import expect
 
     page, found = dashboard.page, list[str]()
-    server.create("pipe:waits", [{"n": n} for n in range(40)], batch_id="waiting", priority=2)
+    items = [{"id": f"{UNBROKEN}{n}", "n": n} for n in range(40)]
+    server.create("pipe:waits", items, batch_id="waiting", priority=2)
     dashboard.open("#/")
     expect(page.locator(".batch", has_text="waiting").locator(".badge")).to_have_text("running")
     found += dashboard.complaints("list")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from served import Served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser, Locator, ViewportSize
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """A folder for pictures of the pages; none are taken without."""
@@ -27,6 +27,47 @@ FOCUSED = """() => {
     const at = document.activeElement;
     return at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.textContent.trim();
 }"""
+
+ZOOMED: ViewportSize = {"width": 640, "height": 450}
+"""What a window of 1280 by 900 has for a page at 200%."""
+CUT = """() => {
+    const found = [], covers = document.querySelector("dialog[open]") ?? document.body;
+    const look = node => {
+        const style = getComputedStyle(node), box = node.getBoundingClientRect();
+        const isForScreenReaders = style.clipPath !== "none";
+        if (!node.checkVisibility() || isForScreenReaders || node.matches("svg, canvas, input, textarea")) return;
+        const hides = [style.overflowX, style.overflowY];
+        const wide = hides[0] !== "visible" && node.scrollWidth > node.clientWidth + 1;
+        const high = /hidden|clip/.test(hides[1]) && node.scrollHeight > node.clientHeight + 1;
+        const outside = box.left < -1 || box.right > innerWidth + 1;
+        if (wide || high || outside) found.push(node.outerHTML.slice(0, 120));
+        else [...node.children].forEach(look);
+    };
+    look(covers);
+    for (const canvas of document.querySelectorAll("canvas")) found.push(...canvas.cut ?? []);
+    if (covers.matches("dialog")) {
+        const box = covers.getBoundingClientRect();
+        if (box.top < 0 || box.bottom > innerHeight) found.push("the dialog is higher than the window");
+    }
+    return found;
+}"""
+"""Elements that are cut off, stand outside of the window, or have to be scrolled sideways; and words of charts."""
+DRAWN = """
+const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+Object.assign(CanvasRenderingContext2D.prototype, {
+    clearRect(...area) {
+        this.canvas.cut = [];
+        clearRect.apply(this, area);
+    },
+    fillText(text, x, y) {
+        const { width } = this.measureText(text), left = { right: 1, end: 1, center: 0.5 }[this.textAlign] ?? 0;
+        const from = this.getTransform().transformPoint({ x, y }).x - left * width;
+        if (from < -1 || from + width > this.canvas.width + 1) (this.canvas.cut ??= []).push(`in a chart: ${text}`);
+        fillText.call(this, text, x, y);
+    },
+});
+"""
+"""Has each canvas know which of its words are not within it."""
 
 
 class Dashboard:
@@ -51,6 +92,7 @@ class Dashboard:
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", accept_downloads=True
         )
         self._context.set_default_timeout(PATIENCE_MS)
+        self._context.add_init_script(DRAWN)
         self.page = self._context.new_page()
         self.page.on("console", lambda message: self._said.append(f"{message.text} ({message.location.get('url')})"))
         self.page.on("pageerror", lambda error: self._said.append(str(error)))
@@ -101,26 +143,31 @@ class Dashboard:
         return name
 
     def complaints(self, name: str) -> list[str]:
-        """What axe finds on this page, in a light window and in a dark narrow one, and whether it is too wide."""
+        """What axe finds on this page in a wide light window and in a narrow dark one, and what is cut off at 200%."""
         found = []
         if not self.page.evaluate("typeof axe !== 'undefined'"):
             self.page.evaluate(AXE.read_text(encoding="utf-8"))
         for width, scheme in ((1280, "light"), (360, "dark")):
             self.page.set_viewport_size({"width": width, "height": 900})
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            if SCREENSHOTS:
-                self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{width}-{scheme}.png", full_page=True)
             result: dict[str, Any] = self.page.evaluate(f"axe.run({json.dumps(RULES)})")
             found += [
                 f"{name} {width} {scheme}: {each['id']}: {each['nodes'][0]['html'][:200]}"
                 for each in result["violations"]
             ]
-            taken, there = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-            if taken > there:
-                found.append(f"{name}: {taken} px wide in {there}")
+            found += self._cut(f"{name}-{width}-{scheme}", width < 1280)
+        self.page.set_viewport_size(ZOOMED)
+        found += self._cut(f"{name}-zoomed")
         self.page.set_viewport_size({"width": 1280, "height": 900})
         self.page.emulate_media(color_scheme="light")
         return found
+
+    def _cut(self, name: str, is_narrow: bool = True) -> list[str]:
+        if SCREENSHOTS:
+            self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+        taken, there = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        wide = [f"{name}: {taken} px wide in {there}"] if taken > there else []
+        return wide + [f"{name}: cut off: {each}" for each in (self.page.evaluate(CUT) if is_narrow else [])]
 
     def close(self) -> None:
         """Close it, and fail where the browser had something to say: an error, or a breach of the page's policy."""

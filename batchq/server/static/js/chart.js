@@ -9,7 +9,8 @@ const KINDS = ["good", "bad"];
 const FONT = "12px system-ui, sans-serif";
 const ROWS = 500;
 const LEAST_STEPS = 16;
-const AXIS = 64;
+const LEAST_AXIS = 52;
+const HALF_A_TIME = 36;
 const NOTHING = "–";
 
 let library = null;
@@ -142,7 +143,7 @@ export class Chart {
     return {
       width: this.#place.clientWidth,
       height: HEIGHT,
-      padding: [8, 10, 0, 0],
+      padding: [8, isTime ? HALF_A_TIME : 10, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
       scales: {
@@ -152,7 +153,7 @@ export class Chart {
       series: [{}, ...series],
       axes: [
         isTime ? { ...axis, size: 32, space: 90, values: (_, at) => at.map(clock) } : { ...axis, size: 32, space: 72, incrs: [1, 2, 5, 10, 20, 50], values: (_, at) => at.map((nth) => this.#data.labels[nth] ?? "") },
-        { ...axis, grid, ticks: { show: false }, size: AXIS, values: (_, at) => at.map(this.#words) },
+        { ...axis, grid, ticks: { show: false }, size: widthOf, values: (_, at) => at.map(this.#words) },
       ],
       hooks: { setCursor: [(plot) => this.#point(plot.cursor.idx)] },
     };
@@ -173,6 +174,13 @@ export class Chart {
     const words = values.map((series, nth) => `${this.#columns[nth + 1].toLowerCase()} ${this.#words(series[at])}`);
     return setText(this.#readout, `${labels[at]}: ${words.join(", ")}${this.#unit === "items/s" ? " items/s" : ""}`);
   }
+}
+
+/** Room for the longest of these words beside an axis, and for what uPlot puts around it. */
+function widthOf(plot, words, nth) {
+  plot.ctx.font = plot.axes[nth].font[0];
+  const widths = (words ?? []).map((each) => plot.ctx.measureText(each).width / devicePixelRatio);
+  return Math.max(LEAST_AXIS, Math.ceil(Math.max(0, ...widths)) + 12);
 }
 
 function shown(value) {
