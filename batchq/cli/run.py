@@ -173,13 +173,17 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
 
     from batchq.engine.local import LocalEngine
 
-    with contextlib.closing(LocalEngine()) as engine:
-        if not is_child():  # whose output somebody reads to its end, which the new process would hold open
-            engine.warm_up()  # before all other imports: that takes as long as what is to be done here until then
+    # Before all other imports, which take as long as it does.  Not in a child, whose output somebody reads to its end:
+    # the new process would hold it open.
+    engine = None if is_child() else LocalEngine.warmed_up()
+    try:
         return _begin(console, engine, options)
+    finally:
+        if engine is not None:
+            engine.close()
 
 
-def _begin(console: Console, engine: LocalEngine, options: dict[str, Any]) -> int:
+def _begin(console: Console, engine: LocalEngine | None, options: dict[str, Any]) -> int:
     from batchq.app import verbs
     from batchq.app.progress import open_display
     from batchq.app.request import StartRequest

@@ -71,8 +71,7 @@ class LocalEngine:
     """Runs workers as processes of this machine.
 
     Example:
-        engine = LocalEngine()
-        engine.warm_up()  # a process starts, while this one reads its input
+        engine = LocalEngine.warmed_up()  # a process starts, while this one reads its input
         worker = engine.start(spec, wake)
     """
 
@@ -83,10 +82,23 @@ class LocalEngine:
         self._parent, self._alive = _SPAWN.Pipe(duplex=False)
         self._spare: ProcessPoolExecutor | None = None
 
-    def warm_up(self) -> None:
-        """Start the process of the first worker already, which takes longer than to make a batch."""
-        self._spare = self._open()
-        self._submit(self._spare, be_ready)
+    @classmethod
+    def warmed_up(cls) -> LocalEngine | None:
+        """One that has started the process of its first worker already, which takes longer than to make a batch.
+
+        None where the system refuses that: whoever needs a worker later tells what is missing.
+        """
+        try:
+            engine = cls()
+        except OSError:
+            return None
+        try:
+            engine._spare = engine._open()
+            engine._submit(engine._spare, be_ready)
+        except OSError:
+            engine.close()
+            return None
+        return engine
 
     def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> LocalWorker:
         """Start a worker process; returns before it has imported anything."""

@@ -30,7 +30,9 @@ def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: 
     (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"batchq/py.typed", "batchq/store/schema.sql", "batchq/store/statements.sql"} <= set(names)
-    assert {"batchq/app/report.css", "batchq/app/report.schema.json", "batchq/server/api/api.json"} <= set(names)
+    assert {"batchq/app/report.css", "batchq/app/report.schema.json", "batchq/server/api/descriptions/api.json"} <= set(
+        names
+    )
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/LICENSE") for name in archive.getnames())
 
