@@ -53,3 +53,19 @@ def test_batches_requests_and_the_process_are_told(server: Served) -> None:
 
 def test_numbers_need_the_token(server: Served) -> None:
     assert server.client.get("/metrics", headers={"Authorization": ""}).status_code == 401
+
+
+def test_no_caller_adds_numbers_by_methods_that_do_not_exist(server: Served) -> None:
+    def call(method: str) -> None:
+        for path in ("/healthz", "/login", "/static/js/api.js"):
+            assert server.client.request(method, path, headers={"Authorization": ""}).status_code == 405
+
+    def counted() -> set[frozenset[tuple[str, str]]]:
+        return {labels for name, labels in samples(server) if name == "batchq_http_requests_total"}
+
+    call("ODD")
+    before = counted() | counted()  # the first one is counted itself
+    for number in range(10):
+        call(f"ODD{number}")
+    assert counted() == before
+    assert {"method": "other", "route": "/healthz", "status": "405"} in [dict(labels) for labels in before]

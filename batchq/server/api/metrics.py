@@ -26,6 +26,8 @@ MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
 RECENT_SECONDS: Final = 3600.0
 """A batch has numbers of its own while it runs, and for an hour after its end: names of old ones would heap up."""
 MOST_BATCHES: Final = 100
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
+"""Counted by their names; any other word may stand for a method in a call, and each would be kept for ever."""
 
 Sample = tuple[Mapping[str, str], float]
 
@@ -54,8 +56,8 @@ class Counted:
             if message["type"] == "http.response.start":
                 # What no route knows, or the guard refuses, may have any path.
                 route = self._routes.get(id(scope.get("endpoint")), "other")
-                method = scope["method"] if route != "other" else "any"
-                self._requests[method, route, message["status"]] += 1
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self._requests[method if route != "other" else "any", route, message["status"]] += 1
             await send(message)
 
         await self._app(scope, receive, counting)
