@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,8 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
     --queue`, the API), and those begun in a terminal whose process has died. They outlive the server; another one on
     the same home finds them, and goes on with what has died meanwhile.
 
+    On a terminal, and with --json, it tells a link that logs a browser in once; elsewhere --link gets one.
+
     SIGTERM and Ctrl-C stop it (a second one at once); SIGHUP lets it open its log again, server.log in the folder
     .server of the home.
 
@@ -138,14 +142,17 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
         if code is not None:
             return code
 
-    def tell(address: str, link: str) -> None:
+    def tell(address: str, make_link: Callable[[], str]) -> None:
         if warning:
             console.say(warning)
         if console.as_json:
-            console.write_json_line({"url": address, "link": link, "home": str(settings.home.path)})
+            console.write_json_line({"url": address, "link": make_link(), "home": str(settings.home.path)})
             return
         console.say(f"serving {settings.home.path} at {address}")
-        console.say(f"open it once, within ten minutes: {link}")
+        if sys.stderr.isatty():
+            console.say(f"open it once, within ten minutes: {make_link()}")
+        else:  # a log, which others may read
+            console.say(f"open it in a browser with a link from: {console.command('serve', '--link')}")
         if not settings.allow:
             console.say("without --allow nobody can make batches over HTTP; those of this home are shown and steered")
 

@@ -73,12 +73,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: ServerSettings, tell: Callable[[str, str], None]) -> None:
+def serve(settings: ServerSettings, tell: Callable[[str, Callable[[], str]], None]) -> None:
     """Run until SIGTERM or SIGINT.
 
     Args:
         settings: what the owner has decided.
-        tell: called with the address and a one-time link, once calls are answered.
+        tell: called with the address and what makes a one-time link, once calls are answered.
 
     Raises:
         ServerBusy: another server runs on this home.
@@ -108,7 +108,7 @@ def serve(settings: ServerSettings, tell: Callable[[str, str], None]) -> None:
                     file.write(json.dumps(told).encode() + b"\n")
             except StorageFailed as error:
                 log.error("%s; `batchq serve --link` will not find this server", error)
-            tell(address, f"{address}/login?code={access.make_link()}")
+            tell(address, lambda: f"{address}/login?code={access.make_link()}")
 
         loop = asyncio.new_event_loop()
         loop.set_default_executor(ThreadPoolExecutor(THREADS, THREAD_NAME))
