@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,10 +153,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
     rates_of(request.rate)
     budgets_of(request.budget)
     redact = fields_of(request.redact)
-    notify = addresses_of("--notify", request.notify)
-    notify_at = None if request.notify_at is None else share_of("--notify-at", request.notify_at)
-    if notify_at is not None and not notify:
-        raise UsageError("--notify-at is of use with --notify only")
+    notify, notify_at = notices_of(request.notify, request.notify_at)
     cwd = Path.cwd()
     target, folder = split_target(request.func, cwd)
     setup = split_target(request.setup, cwd)[0] if request.setup else None
@@ -204,6 +201,23 @@ def spec_of(request: StartRequest) -> BatchSpec:
         redact=redact,
         out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
     )
+
+
+def notices_of(addresses: Iterable[str], share: str | None) -> tuple[tuple[str, ...], float | None]:
+    """Whom ``--notify`` names, each once, and at which share of failed items they are told as well.
+
+    Raises:
+        UsageError: an address or the share cannot be used, or the share stands alone.
+
+    Example:
+        >>> notices_of(["https://example.org/hook"], "5%")
+        (('https://example.org/hook',), 0.05)
+    """
+    notify = addresses_of("--notify", addresses)
+    notify_at = None if share is None else share_of("--notify-at", share)
+    if notify_at is not None and not notify:
+        raise UsageError("--notify-at is of use with --notify only")
+    return notify, notify_at
 
 
 def usable_cores() -> int:

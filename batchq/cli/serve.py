@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchq.cli.console import Console, local_options
+
+if TYPE_CHECKING:
+    from batchq.server.settings import ServerSettings
 
 
 @click.command()
@@ -50,6 +53,18 @@ from batchq.cli.console import Console, local_options
     multiple=True,
     metavar="NAME",
     help="Another name by which this server is called, say that of a proxy; may be repeated.",
+)
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL",
+    help="Send a signed webhook there when a batch that was made over HTTP has ended, or has stopped by itself. May be "
+    "repeated.",
+)
+@click.option(
+    "--notify-at",
+    metavar="SHARE",
+    help="And once when such a share of its items has failed, once 50 are done: 5%.",
 )
 @click.option(
     "--token-file",
@@ -142,22 +157,29 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
         if code is not None:
             return code
 
-    def tell(address: str, make_link: Callable[[], str]) -> None:
-        if warning:
-            console.say(warning)
-        if console.as_json:
-            console.write_json_line({"url": address, "link": make_link(), "home": str(settings.home.path)})
-            return
-        console.say(f"serving {settings.home.path} at {address}")
-        if sys.stderr.isatty():
-            console.say(f"open it once, within ten minutes: {make_link()}")
-        else:  # a log, which others may read
-            console.say(f"open it in a browser with a link from: {console.command('serve', '--link')}")
-        if not settings.allow:
-            console.say("without --allow nobody can make batches over HTTP; those of this home are shown and steered")
-
-    run(settings, tell)
+    run(settings, lambda address, make_link: _tell_start(console, settings, warning, address, make_link))
     return 0
+
+
+def _tell_start(
+    console: Console, settings: ServerSettings, warning: str, address: str, make_link: Callable[[], str]
+) -> None:
+    from batchq.app.signature import is_in_variable, secret_path
+
+    if warning:
+        console.say(warning)
+    if console.as_json:
+        console.write_json_line({"url": address, "link": make_link(), "home": str(settings.home.path)})
+        return
+    console.say(f"serving {settings.home.path} at {address}")
+    if sys.stderr.isatty():
+        console.say(f"open it once, within ten minutes: {make_link()}")
+    else:  # a log, which others may read
+        console.say(f"open it in a browser with a link from: {console.command('serve', '--link')}")
+    if settings.notify and not is_in_variable():
+        console.say(f"notifications are signed with the secret in {secret_path(settings.home)}")
+    if not settings.allow:
+        console.say("without --allow nobody can make batches over HTTP; those of this home are shown and steered")
 
 
 def _tell_link(console: Console) -> int:

@@ -25,6 +25,7 @@ import uvicorn
 from batchq import __version__
 from batchq.app.atomic import replaced
 from batchq.app.serving import address_file, server_lock, server_of
+from batchq.app.signature import key_of
 from batchq.errors import BatchqError, HomeError, ServerBusy, StorageFailed, UsageError
 from batchq.server.api.answers import ServerState
 from batchq.server.http import make_app
@@ -82,12 +83,14 @@ def serve(settings: ServerSettings, tell: Callable[[str, Callable[[], str]], Non
 
     Raises:
         ServerBusy: another server runs on this home.
-        UsageError: the home, the token or the address cannot be used.
+        UsageError: the home, the token, the address or the secret of notifications cannot be used.
     """
     folder = settings.folder
     with ExitStack() as stack:
         _lock(settings, stack)
         token_file = settings.token_file or token_path(folder)
+        if settings.notify:
+            key_of(settings.home)  # a batch could not say what is wrong with the secret to who can mend it
         access = Access(make_token(token_file), logouts=LogOuts(logouts_path(folder)))
         bound = stack.enter_context(_bind(settings))
         handler = stack.enter_context(logging_to(folder / "server.log", settings.log_bytes))

@@ -27,6 +27,8 @@ class ServerSettings:
         max_items: items that a caller may hand over inline.
         make_seconds: the module of a handler has to load within that time.
         proxies: addresses of proxies who are believed for whom they call, and whether by https.
+        notify: addresses that are told how each batch ends that is made over HTTP.
+        notify_at: share of failed items at which they are told as well, such as ``5%``.
         log_bytes: the server's log is begun anew at that size.
         restart_delay: seconds until a batch is started again whose supervisor has died; twice as long each time.
     """
@@ -44,6 +46,8 @@ class ServerSettings:
     max_items: int = 10_000
     make_seconds: float = 120.0
     proxies: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    notify_at: str | None = None
     log_bytes: int = 10 * 1024 * 1024
     restart_delay: float = 1.0
     max_streams: int = 500

@@ -42,7 +42,9 @@ def server(queue: Queue, receiver: Receiver) -> Iterator[Served]:
     handlers.write_text(GONE)
     queue.put("gone", f"{handlers}:f", notify=(receiver.at("/gone", 503, 200),))
     handlers.unlink()
-    with queue.served("--max-batches", "1", "--restart-delay", "0.02") as made:
+    (queue.folder / "pipe.py").write_text(GONE)
+    owner = ("--allow", "pipe:f", "--notify", receiver.at("/owner", user="me:secret@"))
+    with queue.served("--max-batches", "1", "--restart-delay", "0.02", *owner) as made:
         yield made
 
 
@@ -98,3 +100,20 @@ def test_process_that_finds_no_taker_soon_leaves_that_to_the_server_and_its_batc
     assert answer["state"] in ("queued", "filling", "running"), "it waits for its turn, and nothing has gone wrong"
     wait_until(lambda: server.batch("busy")["attempts"] == 2, 50)
     wait_until(lambda: "next: 1 notifications were taken" in queue.said())
+
+
+def test_batch_made_over_http_tells_whom_the_owner_has_named_and_a_caller_names_nobody(
+    server: Served, receiver: Receiver
+) -> None:
+    refused = server.client.post(
+        "/api/v1/batches", json={"func": "pipe:f", "items": [1], "notify": [receiver.at("/caller")]}
+    )
+    assert refused.status_code == 403
+    batch_id = server.create("pipe:f", [1, 2, 3])
+    uploaded = server.client.post("/api/v1/batches/upload?func=pipe:f&name=a.txt&batch_id=up", content=b"one\n")
+    assert uploaded.status_code == 201, uploaded.text
+    wait_until(lambda: len(receiver.taken("/owner")) == 2)
+    told = [each.event["data"]["batch_id"] for each in receiver.taken("/owner")]
+    assert sorted(told) == sorted([batch_id, "up"]), "and those that were queued by a command tell their own addresses"
+    assert receiver.types("/owner") == ["batch.completed"] * 2 and not receiver.taken("/caller")
+    assert "secret" not in server.client.get(f"/api/v1/batches/{batch_id}").text

@@ -6,11 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from terminal import Terminal
 from waiting import wait_until
+
+from batchq.cli.console import run_command
+from batchq.cli.run import cli
 
 pytestmark = pytest.mark.slow
 
@@ -44,3 +49,19 @@ def test_log_has_no_link_but_how_to_get_one(tmp_path: Path) -> None:
     assert LINK.search(link)
     assert f"batchq serve --link --home {tmp_path / 'home'}" in told.read_text()
     assert "code=" not in told.read_text()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--notify", "ftp://me:hidden@host/x"], "--notify must be an http or https address"),
+        (["--notify", "http://host", "--notify-at", "5"], "--notify-at must be a share"),
+        (["--notify-at", "5%"], "--notify-at is of use with --notify only"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_runs(options: list[str], said: str, tmp_path: Path) -> None:
+    told = StringIO()
+    with redirect_stderr(told):
+        assert run_command(cli, ["serve", "--home", str(tmp_path / "home"), *options]) == 2
+    assert said in told.getvalue() and "hidden" not in told.getvalue()
+    assert not (tmp_path / "home").exists()

@@ -153,15 +153,17 @@ def _write_items(path: Path, items: list[Any]) -> None:
 
 async def _make(state: ServerState, asked: Mapping[str, Any], draft: Draft, path: Path, name: str | None) -> None:
     """Let a child make the batch; raises `Problem` where it cannot."""
+    settings = state.settings
     options = {key: value for key, value in asked.items() if key in OPTIONS}
+    options |= {"notify": list(settings.notify), "notify_at": settings.notify_at}
     question = {
-        "home": str(state.settings.home.path),
+        "home": str(settings.home.path),
         "folder": str(draft.folder.path),
         "lock": draft.lock.descriptor,
         "priority": asked.get("priority", 0),
         "name": name,
-        "allow": state.settings.allow,
-        "roots": [str(root) for root in state.settings.roots],
+        "allow": settings.allow,
+        "roots": [str(root) for root in settings.roots],
         "request": {**options, "input": str(path), "func": asked["func"], "batch_id": draft.batch_id},
     }
     try:
@@ -169,7 +171,7 @@ async def _make(state: ServerState, asked: Mapping[str, Any], draft: Draft, path
             answer = await ask(
                 "batchq.server.processes.make",
                 question,
-                state.settings.make_seconds,
+                settings.make_seconds,
                 [draft.lock.descriptor],
                 draft.pass_on,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from batchq.app.request import notices_of
 from batchq.errors import UsageError
 from batchq.server.security.allowed import check_patterns
 from batchq.server.security.origins import Authority, host_name
@@ -14,9 +15,10 @@ def check_owner_choices(settings: ServerSettings) -> str:
     """What the owner should know about who can reach the server; empty where only this machine can.
 
     Raises:
-        UsageError: a pattern, the name of a host or the address of a proxy is none.
+        UsageError: a pattern, the name of a host, the address of a proxy or one to notify is none.
     """
     check_patterns(settings.allow)
+    notices_of(settings.notify, settings.notify_at)
     for name in settings.hosts:
         named = Authority.of(name) or Authority.of(f"[{name}]")
         if named is None or named.port is not None:
