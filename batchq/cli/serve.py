@@ -106,6 +106,21 @@ if TYPE_CHECKING:
     help="Clients that may watch at a time.",
 )
 @click.option(
+    "--max-upload",
+    default="1G",
+    show_default=True,
+    metavar="SIZE",
+    help="Take no larger file; a proxy in front has a limit of its own.",
+)
+@click.option(
+    "--max-items",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Take no more items in one call; more of them are uploaded as a file.",
+)
+@click.option(
     "--proxy",
     "proxies",
     multiple=True,
@@ -148,6 +163,7 @@ def serve(console: Console, /, link: bool, init: bool, **options: Any) -> int:
     settings = ServerSettings(
         console.home(),
         roots=tuple(root.resolve() for root in options.pop("roots")),
+        max_upload=bytes_of("--max-upload", options.pop("max_upload")),
         log_bytes=bytes_of("--log-size", options.pop("log_size")),
         **options,
     )

@@ -6,16 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
+import httpx
 import pytest
 from terminal import Terminal
 from waiting import wait_until
 
+from batchq.app.serving import server_of
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
+from batchq.store.home import Home
 
 pytestmark = pytest.mark.slow
 
@@ -36,19 +40,35 @@ def test_terminal_shows_a_link(tmp_path: Path) -> None:
     assert code == 0
 
 
-def test_log_has_no_link_but_how_to_get_one(tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    with told.open("wb") as stream:
-        server = subprocess.Popen(command(tmp_path / "home"), cwd=tmp_path, stdout=stream, stderr=stream)
-    try:
-        wait_until(lambda: "--link" in told.read_text())
-        link = subprocess.run([*command(tmp_path / "home"), "--link"], capture_output=True, text=True).stdout
-    finally:
-        server.terminate()
-        server.wait(30)
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a server's home, and of what it has told."""
+    folder = tmp_path_factory.mktemp("logged")
+    options = ["--max-upload", "3M", "--max-items", "7"]
+    with (folder / "told").open("wb") as stream:
+        server = subprocess.Popen([*command(folder / "home"), *options], cwd=folder, stdout=stream, stderr=stream)
+    wait_until(lambda: "--link" in (folder / "told").read_text())
+    yield folder
+    server.terminate()
+    server.wait(30)
+
+
+def test_log_has_no_link_but_how_to_get_one(logged: Path) -> None:
+    link = subprocess.run([*command(logged / "home"), "--link"], capture_output=True, text=True).stdout
     assert LINK.search(link)
-    assert f"batchq serve --link --home {tmp_path / 'home'}" in told.read_text()
-    assert "code=" not in told.read_text()
+    told = (logged / "told").read_text()
+    assert f"batchq serve --link --home {logged / 'home'}" in told and "code=" not in told
+
+
+def test_owner_says_how_much_a_caller_may_hand_over(logged: Path) -> None:
+    server = server_of(Home(logged / "home"))
+    assert server is not None and server.url is not None
+    headers = {"Authorization": f"Bearer {server.token_file.read_text().strip()}"}
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, trust_env=False) as client:
+        settings = client.get("/server").json()
+        many = client.post("/batches", json={"func": "pipe:f", "items": [1] * 8})
+    assert (settings["max_upload"], settings["max_items"]) == (3 << 20, 7)
+    assert many.status_code == 422 and "7 at most" in many.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +76,8 @@ def test_log_has_no_link_but_how_to_get_one(tmp_path: Path) -> None:
     [
         (["--notify", "ftp://me:hidden@host/x"], "--notify must be an http or https address"),
         (["--notify", "http://host", "--notify-at", "5"], "--notify-at must be a share"),
+        (["--max-upload", "3"], "--max-upload must be a size such as 512M"),
+        (["--max-items", "0"], "--max-items"),
         (["--notify-at", "5%"], "--notify-at is of use with --notify only"),
     ],
 )
