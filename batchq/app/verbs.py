@@ -264,7 +264,13 @@ def cancel(home: Home, batch_id: str) -> str:
     return _leave(home.find(batch_id), "cancel")
 
 
-def retry(home: Home, batch_id: str, error: str | None = None, items: Collection[str] = ()) -> int:
+def retry(
+    home: Home,
+    batch_id: str,
+    error: str | None = None,
+    items: Collection[str] = (),
+    moved: Callable[[int], object] = lambda _: None,
+) -> int:
     """Let failed items run again when the batch goes on; how many they are.
 
     Args:
@@ -272,6 +278,7 @@ def retry(home: Home, batch_id: str, error: str | None = None, items: Collection
         batch_id: the batch.
         error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
         items: ids of the items; empty for all.
+        moved: told now and then how many they are so far; those run again whatever happens to the rest.
 
     Raises:
         UsageError: there is no such batch, it was cancelled, it is from elsewhere, or `error` is no regular
@@ -291,7 +298,7 @@ def retry(home: Home, batch_id: str, error: str | None = None, items: Collection
     spec = status_of(folder).spec
     if not _is_ours(home, folder, spec):
         raise SealBroken(batch_id, bool(spec.setup))
-    return rerun(folder.database, spec.durability, is_chosen)
+    return rerun(folder.database, spec.durability, is_chosen, moved)
 
 
 def _has_rest(now: BatchStatus) -> bool:

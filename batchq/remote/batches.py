@@ -14,7 +14,7 @@ from batchq.app.restored import restored_item, restored_look, restored_report, r
 from batchq.errors import BatchNotFound, BatchqError, StoreError
 from batchq.model import INVALID_INPUT, LEAVING
 from batchq.remote import following
-from batchq.remote.client import Client
+from batchq.remote.client import ANSWER_SECONDS, LONG_SECONDS, Client
 from batchq.remote.problems import no_sense
 from batchq.store.home import BATCH_ID
 
@@ -131,7 +131,7 @@ class ServerBatches:
 
     def remove(self, batch_id: str) -> None:
         """Delete a batch."""
-        self.client.change("DELETE", self.path(batch_id))
+        self.client.change("DELETE", self.path(batch_id), seconds=LONG_SECONDS)
 
     def items(self, batch_id: str, which: str) -> list[ItemDetails]:
         """The items that `which` names."""
@@ -186,7 +186,8 @@ class ServerBatches:
 
     def do(self, batch_id: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let the server do something to a batch; how it stands then."""
-        return self.client.change("POST", self.path(batch_id, action), body or {})
+        seconds = LONG_SECONDS if action == "retry" else ANSWER_SECONDS
+        return self.client.change("POST", self.path(batch_id, action), body or {}, seconds)
 
     def path(self, batch_id: str, *further: str) -> str:
         """Of a batch; raises `BatchNotFound` where no batch can have that id."""

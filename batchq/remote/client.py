@@ -18,6 +18,8 @@ from batchq.remote.problems import no_sense, refusal, unreachable
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 150.0
 """Making a batch loads the function's module first, for which a server leaves two minutes."""
+LONG_SECONDS: Final = 3600.0
+"""For what takes as long as there are items, millions perhaps."""
 PIECE: Final = 64 * 1024
 LONGEST_REFUSAL: Final = 1 << 20
 API: Final = "/api/v1"
@@ -101,20 +103,23 @@ class Client:
             while line := self._saying(response.readline):
                 yield line
 
-    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def change(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, seconds: float = ANSWER_SECONDS
+    ) -> dict[str, Any]:
         """Do something, once: whether a call was heard that broke off, nobody knows.
 
         Args:
             method: of HTTP.
             path: as in `get`.
             body: the JSON object to send.
+            seconds: without an answer after which the connection counts as broken.
         """
         data = None if body is None else json.dumps(body).encode()
 
         def ask() -> str:
             self.close()  # the server may have closed it by now, and this is not asked twice
             headers = {"Content-Type": "application/json"}
-            return self._whole(*self._open(method, path, {}, data, headers))
+            return self._whole(*self._open(method, path, {}, data, headers, seconds))
 
         return self._json(self._saying(ask))
 

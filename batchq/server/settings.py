@@ -26,6 +26,7 @@ class ServerSettings:
         max_streams: clients that may watch at a time; each is an open connection.
         max_items: items that a caller may hand over inline.
         make_seconds: the module of a handler has to load within that time.
+        retry_seconds: a caller's regular expression has to find the items to retry within that time.
         proxies: addresses of proxies who are believed for whom they call, and whether by https.
         notify: addresses that are told how each batch ends that is made over HTTP.
         notify_at: share of failed items at which they are told as well, such as ``5%``.
@@ -45,6 +46,7 @@ class ServerSettings:
     max_upload: int = 1 << 30
     max_items: int = 10_000
     make_seconds: float = 120.0
+    retry_seconds: float = 60.0
     proxies: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     notify_at: str | None = None

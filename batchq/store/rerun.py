@@ -22,13 +22,19 @@ RERUN_ITEMS: Final = 2000
 """Items in one transaction: it holds the write lock for some 20 ms."""
 
 
-def rerun(path: Path, durability: str, is_chosen: Callable[[ResultRow], bool]) -> int:
+def rerun(
+    path: Path,
+    durability: str,
+    is_chosen: Callable[[ResultRow], bool],
+    moved: Callable[[int], object] = lambda _: None,
+) -> int:
     """Let failed items run again, in the same batch; how many they are.
 
     Args:
         path: the batch's file.
         durability: ``normal`` or ``full``.
         is_chosen: which of the failed items; records that could not be read never are, there is nothing to run.
+        moved: told after each transaction how many they are so far.
 
     Raises:
         UsageError: the batch was cancelled.
@@ -41,6 +47,7 @@ def rerun(path: Path, durability: str, is_chosen: Callable[[ResultRow], bool]) -
         rows = (row for row in reader.results(only=FAILED) if row.error_type != INVALID_INPUT and is_chosen(row))
         while chosen := [row.seq for row in islice(rows, RERUN_ITEMS)]:
             count += _rerun(store, chosen)
+            moved(count)
     return count
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -13,20 +12,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from answering import answers
 from waiting import wait_until
 
-from batchq.server.api.answers import ServerState
 from batchq.server.api.handlers import handlers
-from batchq.server.http import make_app
-from batchq.server.running.catalog import Catalog
-from batchq.server.running.daemon import Daemon
-from batchq.server.security.access import Access
-from batchq.server.settings import ServerSettings
 from batchq.store.home import Home
 
 pytestmark = pytest.mark.slow
 
-TOKEN = "a-token-of-more-than-32-characters"
 MODULES = {
     "exits": "import os; os._exit(3)",
     "leaves": "raise SystemExit(4)",
@@ -36,21 +29,6 @@ MODULES = {
     "time.sleep(1000)",
     "talks": "print('{}')\ndef f(item): pass",
 }
-
-
-def answers(folder: Path, *calls: tuple[str, str, dict[str, Any]], **settings: Any) -> list[httpx.Response]:
-    """What a server in this process, which runs no batches, answers to some calls at a time."""
-    made = ServerSettings(Home(folder / "home"), allow=("*:*",), **settings)
-    catalog = Catalog(made.home)
-    app = make_app(ServerState(made, catalog, Daemon(made, catalog), Access(TOKEN)))
-
-    async def call_all() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
-            return await asyncio.gather(*(client.request(method, path, **more) for method, path, more in calls))
-
-    return asyncio.run(call_all())
 
 
 def is_alive(pid: int) -> bool:

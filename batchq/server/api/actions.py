@@ -7,6 +7,9 @@ state does not allow is a conflict, with the reason.
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,17 +22,17 @@ from batchq.app.status import status
 from batchq.errors import SealBroken, UsageError
 from batchq.model import ACTIVE, CANCELLED, ENDED, EXPIRED, PAUSING
 from batchq.server.api import checks
-from batchq.server.api.answers import body_of, entry_response, state_of
+from batchq.server.api.answers import ServerState, body_of, entry_response, state_of
 from batchq.server.problems import Problem, problem_of, problem_told
 from batchq.server.processes.child import ChildFailed, ask
 from batchq.store.batch import steer
 from batchq.store.home import Home
 from batchq.store.turns import serve, set_priority
 
-RETRY_SECONDS: Final = 60.0
-"""An expression can be such that it takes for ever: it is looked for in a process that can be ended."""
 MOST_CHANGES: Final = 256 * 1024
 TIMED_OUT: Final = "^ItemTimeout: "
+LITERAL: Final = re.compile(r"(?:[^\\^$.*+?()\[\]{}|]|\\[^A-Za-z0-9])*")
+"""An expression that stands for one text: it takes no longer than that text is long."""
 
 
 async def pause(request: Request) -> Response:
@@ -65,18 +68,36 @@ async def retry(request: Request) -> Response:
         "error": error,
         "items": [str(item) for item in asked.get("items", ())],
     }
-    try:
-        async with state.workshop.child():
-            answer = await ask("batchq.server.processes.again", question, RETRY_SECONDS)
-    except ChildFailed as failed:
-        if failed.timed_out and error is not None:
-            raise Problem(422, f"error takes too long to look for: {failed}", "Name a simpler expression.") from None
-        raise Problem(500, f"the items could not be retried: {failed}") from None
+    # An expression can be such that it takes for ever; all else takes as long as there are items.
+    is_endless = error not in (None, TIMED_OUT) and not LITERAL.fullmatch(error)
+    retried = await _again(state, question, state.settings.retry_seconds if is_endless else None)
+    return await entry_response(request, batch_id, retried=retried)
+
+
+async def _again(state: ServerState, question: dict[str, Any], seconds: float | None) -> int:
+    """How many items run again; whatever stops this, the batch goes on with those that do by then."""
+    with tempfile.TemporaryFile() as note:
+        file = note.fileno()
+        try:
+            async with state.workshop.child():
+                answer = await ask("batchq.server.processes.again", {**question, "moved": file}, seconds, [file])
+        except ChildFailed as failed:
+            moved = _moved(file)
+            so_far = f"; {moved:,} items run again already" if moved else ""
+            if failed.timed_out:
+                detail = f"error takes too long to look for: {failed}{so_far}"
+                raise Problem(422, detail, "Name a simpler expression.") from None
+            raise Problem(500, f"the items could not be retried: {failed}{so_far}") from None
+        finally:
+            if _moved(file):
+                await asyncio.to_thread(go_on, state.settings.home, question["batch_id"])
     if "error" in answer:
         raise problem_told({"error": answer["error"], "detail": answer["detail"], "hint": answer["hint"]})
-    if answer["retried"]:
-        await asyncio.to_thread(go_on, state.settings.home, batch_id)
-    return await entry_response(request, batch_id, retried=answer["retried"])
+    return int(answer["retried"])
+
+
+def _moved(file: int) -> int:
+    return int(os.pread(file, 20, 0) or 0)
 
 
 async def change(request: Request) -> Response:

@@ -1,9 +1,14 @@
 """Lets failed items run again, in a process of its own: the caller's regular expression may take for ever.
 
-server ── {"home", "batch_id", "error", "items"} ──▶ this ── {"retried"}, or {"error", "detail", "hint"} ──▶ server
+server ── {"home", "batch_id", "error", "items", "moved"} ──▶ this ── {"retried"}
+                                                                   or {"error", "detail", "hint"} ──▶ server
+
+`moved` is a file in which the number stands that was reached, for when this is ended half-way.
 """
 
 from __future__ import annotations
+
+import os
 
 from batchq.app.verbs import retry
 from batchq.errors import BatchqError
@@ -14,8 +19,12 @@ from batchq.store.home import Home
 
 def again(asked: Json) -> Json:
     """How many items run again, or why none can."""
+
+    def note(count: int) -> None:
+        os.pwrite(asked["moved"], str(count).encode(), 0)
+
     try:
-        return {"retried": retry(Home.at(asked["home"]), asked["batch_id"], asked["error"], asked["items"])}
+        return {"retried": retry(Home.at(asked["home"]), asked["batch_id"], asked["error"], asked["items"], note)}
     except BatchqError as error:
         return {**told(error)}
 

@@ -40,7 +40,7 @@ class ChildFailed(Exception):
 async def ask(
     module: str,
     question: Json,
-    seconds: float,
+    seconds: float | None,
     keep: Collection[int] = (),
     started: Callable[[], object] = lambda: None,
 ) -> Json:
@@ -49,7 +49,7 @@ async def ask(
     Args:
         module: run by ``python -m``, in the server's working directory.
         question: what it is asked.
-        seconds: it has so long; then it, and whatever it has started, is killed.
+        seconds: it has so long, or as long as it takes; then it, and whatever it has started, is killed.
         keep: descriptors that it gets as well.
         started: called once it has them.
 

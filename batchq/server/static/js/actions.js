@@ -1,6 +1,6 @@
 /** What can be done to a batch now: a button each, with a question where something is lost or much is repeated. */
 
-import { batchPath, post, remove } from "./api.js";
+import { LONG_MS, batchPath, post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { el, show } from "./dom.js";
 import { openDownloads } from "./downloads.js";
@@ -72,7 +72,7 @@ export class Actions {
       body: [el("p", {}, `${words} What they have done so far stays in their history.`)],
       verb: failed === 1 ? "Retry it" : `Retry ${number(failed)}`,
       act: async () => {
-        const answer = await post(batchPath(this.#id, "retry"));
+        const answer = await post(batchPath(this.#id, "retry"), {}, LONG_MS);
         this.#set(answer, `${count(answer.retried ?? failed, "item")} will run again.`);
       },
     });
@@ -85,7 +85,7 @@ export class Actions {
       body: [el("p", {}, "All failed items run again whose error contains ", el("code", {}, shorten(text, 200)), ".")],
       verb: "Retry these",
       act: async () => {
-        const answer = await post(batchPath(this.#id, "retry"), { error: pattern(text) });
+        const answer = await post(batchPath(this.#id, "retry"), { error: pattern(text) }, LONG_MS);
         this.#set(answer, "They will run again.");
       },
     });

@@ -4,6 +4,9 @@ const ROOT = "/api/v1";
 const BACK = "batchq.back";
 const PATIENCE_MS = 30_000;
 
+/** For what takes as long as there are items, millions perhaps. */
+export const LONG_MS = 3_600_000;
+
 /** What the server says is wrong with a call (RFC 9457). */
 export class Problem extends Error {
   constructor(status, body) {
@@ -55,8 +58,8 @@ export function getExact(path, query = {}) {
   return call("GET", path, { query, parse: exact });
 }
 
-export function post(path, body = {}, query = {}) {
-  return call("POST", path, { query, body });
+export function post(path, body = {}, patience = PATIENCE_MS) {
+  return call("POST", path, { body, patience });
 }
 
 export function patch(path, body) {
@@ -64,7 +67,7 @@ export function patch(path, body) {
 }
 
 export function remove(path) {
-  return call("DELETE", path);
+  return call("DELETE", path, { patience: LONG_MS });
 }
 
 /** A number beyond 2**53 as it is written: it can be written again, and not be reckoned with. */
@@ -80,22 +83,23 @@ export function exact(text) {
  * Makes a call.
  * @param body an object is sent as JSON, a Blob as it is.
  * @param parse makes the answer of its text.
+ * @param patience milliseconds until nobody is taken to be there.
  * @returns the JSON of the answer; null of an empty one.
  * @throws {Problem} the server has refused it.
  * @throws {Offline} no answer.
  * @throws {DOMException} AbortError: `signal` has ended it.
  */
 export async function call(method, path, asked = {}) {
-  const { query = {}, body = undefined, signal = undefined, headers = {}, parse = JSON.parse } = asked;
+  const { query = {}, body = undefined, signal = undefined, headers = {}, parse = JSON.parse, patience = PATIENCE_MS } = asked;
   const isJson = body !== undefined && !(body instanceof Blob);
-  const patience = AbortSignal.timeout(PATIENCE_MS);
+  const late = AbortSignal.timeout(patience);
   let answer;
   try {
     answer = await fetch(address(path, query), {
       method,
       headers: isJson ? { "Content-Type": "application/json", ...headers } : headers,
       body: isJson ? JSON.stringify(body) : body,
-      signal: signal ? anyOf(signal, patience) : patience,
+      signal: signal ? anyOf(signal, late) : late,
     });
     if (answer.ok) return answer.status === 204 ? null : parse(await answer.text());
   } catch (error) {

@@ -1,6 +1,6 @@
 /** One item in a panel of its own address: what went in, every attempt with its traceback, what came out. */
 
-import { batchPath, getExact, post } from "./api.js";
+import { LONG_MS, batchPath, getExact, post } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { el, replace } from "./dom.js";
 import { count, duration, errorWords, moment } from "./format.js";
@@ -81,7 +81,7 @@ function again(item, { id, batch, context, read }) {
   button.addEventListener("click", async () => {
     wrong.clear();
     try {
-      await post(batchPath(id, "retry"), { items: [String(item.id)] });
+      await post(batchPath(id, "retry"), { items: [String(item.id)] }, LONG_MS);
       context.announce("The item will run again.");
       await read();
     } catch (error) {
