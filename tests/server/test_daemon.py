@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from answering import answers
 from command import ended
 from queued import Queue
 from served import Served
@@ -17,8 +19,11 @@ from waiting import wait_until
 from batchq.app.serving import login_link
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
+from batchq.server.running.catalog import Catalog
 from batchq.server.running.children import Exit
+from batchq.server.running.daemon import Daemon
 from batchq.server.running.fates import Fates
+from batchq.server.settings import ServerSettings
 from batchq.store.home import Home
 
 pytestmark = pytest.mark.slow
@@ -170,3 +175,38 @@ def test_log_is_begun_anew_at_its_size_and_opened_again_at_sighup(queue: Queue, 
     log.rename(log.with_name("moved"))
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: server.client.get("/api/v1/server").status_code == 200 and log.exists())
+
+
+class Hanging(Catalog):
+    """Its look at the batches takes until it is let go, as on a disk that does not answer."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home, 0)
+        self.let_go = threading.Event()
+
+    def refresh(self) -> bool:
+        assert self.let_go.wait(60)
+        return super().refresh()
+
+
+def test_server_that_has_not_looked_at_its_batches_for_a_minute_is_not_healthy(tmp_path: Path) -> None:
+    home, now = Home(tmp_path / "home"), [100.0]
+    home.path.mkdir()
+    catalog = Hanging(home)
+    daemon = Daemon(ServerSettings(home), catalog, lambda: now[0])
+
+    def health() -> tuple[int, str]:
+        (answer,) = answers(tmp_path, ("GET", "/healthz", {}), daemon=daemon)
+        return answer.status_code, answer.json()["status"]
+
+    assert health() == (503, "the daemon has died"), "it has not begun"
+    daemon.start()
+    now[0] += 59
+    assert health() == (200, "ok")
+    now[0] += 16
+    assert health() == (503, "the daemon has not looked at the batches for 75 s")
+    catalog.let_go.set()
+    wait_until(lambda: health() == (200, "ok"))
+    daemon.stop()
+    wait_until(lambda: daemon.has_ended)
+    assert health() == (200, "ok"), "it was told to stop"

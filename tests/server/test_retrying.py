@@ -27,19 +27,8 @@ def test_batch_goes_on_with_what_was_moved_before_the_expression_took_too_long(t
     (tmp_path / "m.py").write_text(FAILS)
     (tmp_path / "in.txt").write_text("".join(f"{number}\n" for number in range(1, 2002)))
     home = Home(tmp_path / "home")
-    options = ["--concurrency", "50", "--workers", "1", "--retry-attempts", "1", "--no-breaker", "--id", "b"]
-    command = [
-        sys.executable,
-        "-m",
-        "batchq",
-        "start",
-        "in.txt",
-        "--func",
-        "m.py:f",
-        "--home",
-        str(home.path),
-        *options,
-    ]
+    words = "start in.txt --func m.py:f --id b --concurrency 50 --workers 1 --retry-attempts 1 --no-breaker --home home"
+    command = [sys.executable, "-m", "batchq", *words.split()]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert status(home, "b").tally.failed == 2001, done.stderr
     path = "/api/v1/batches/b/retry"

@@ -19,11 +19,13 @@ from batchq.store.home import Home
 TOKEN = "a-token-of-more-than-32-characters"
 
 
-def answers(folder: Path, *calls: tuple[str, str, dict[str, Any]], **settings: Any) -> list[httpx.Response]:
+def answers(
+    folder: Path, *calls: tuple[str, str, dict[str, Any]], daemon: Daemon | None = None, **settings: Any
+) -> list[httpx.Response]:
     """What a server in this process, which runs no batches, answers to some calls at a time."""
     made = ServerSettings(Home(folder / "home"), allow=("*:*",), **settings)
     catalog = Catalog(made.home)
-    app = make_app(ServerState(made, catalog, Daemon(made, catalog), Access(TOKEN)))
+    app = make_app(ServerState(made, catalog, daemon or Daemon(made, catalog), Access(TOKEN)))
 
     async def call_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)

@@ -14,8 +14,8 @@ from batchq.server.running.catalog import summary
 
 async def healthz(request: Request) -> Response:
     """GET /healthz: 200 while the server does its work."""
-    alive = state_of(request).daemon.is_alive
-    return json_response({"status": "ok" if alive else "the daemon has died"}, 200 if alive else 503)
+    trouble = state_of(request).daemon.trouble
+    return json_response({"status": trouble or "ok"}, 503 if trouble else 200)
 
 
 async def readyz(request: Request) -> Response:

@@ -17,7 +17,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from batchq.errors import BatchBusy, BatchNotFound, BatchqError
@@ -35,6 +35,8 @@ from batchq.store.turns import ADOPTED, OWN, serve
 TICK_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 60.0
 """What the system has refused, or could not be written, is tried again after that."""
+HANG_SECONDS: Final = 60.0
+"""A look at the batches ends far sooner; after so long without the end of one, it hangs."""
 LEAVE_SECONDS: Final = 15.0
 """Beyond its grace time, a supervisor that was told to leave has so long to do it."""
 
@@ -47,9 +49,10 @@ class Daemon:
     Args:
         settings: of the server.
         catalog: how they stand.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, settings: ServerSettings, catalog: Catalog) -> None:
+    def __init__(self, settings: ServerSettings, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._catalog = catalog
         self._children = Children(settings.home)
@@ -61,6 +64,8 @@ class Daemon:
         self._stop = threading.Event()
         self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="batchq-daemon", daemon=True)
+        self._clock = clock
+        self._looked_at = clock()
         self.began = time.monotonic()
         """When the server began, monotonic seconds."""
         self.restarts = 0
@@ -94,14 +99,20 @@ class Daemon:
         return not self._thread.is_alive()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it does its work, or has done it."""
-        return self._thread.is_alive() or self._stop.is_set()
+    def trouble(self) -> str:
+        """Why it does not do its work, in words; empty where it does, or was told to stop."""
+        if self._stop.is_set():
+            return ""
+        if not self._thread.is_alive():
+            return "the daemon has died"
+        silent = self._clock() - self._looked_at
+        return f"the daemon has not looked at the batches for {silent:.0f} s" if silent > HANG_SECONDS else ""
 
     def _run(self) -> None:
         while not self._stop.is_set():
             with self._apart("the batches"):
                 self._tick()
+                self._looked_at = self._clock()
             self._stop.wait(TICK_SECONDS if self.is_ready else 0.01)
         if self._settings.stop_batches:
             with self._apart("the batches"):
