@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ START_FAILURES: Final = 3
 """Workers in a row that die before they have begun anything: the fault is not an item's."""
 LEAVE_SECONDS: Final = 5.0
 FEW_ITEMS: Final = 50
-"""What one worker may have done before another, started beside it and slowing it down, has even begun."""
+"""What one worker may have done before another, started beside it and slowing it down, has even begun …"""
+HEAD_START_SECONDS: Final = 0.5
+"""… so that it gets so long for it; the others come then, for what is left."""
 SPARE_PLACES: Final = 16
 SPARE_SLOTS: Final = 8192
 """Room on every board; for more than that `set` lets all workers be replaced."""
@@ -80,6 +83,7 @@ class Crew:
         self._wake = wake
         self._gives_up = gives_up
         self._started = 0
+        self._last_start = -math.inf
         self._places: list[_Place] = []
         self._watchdog: Watchdog | None = None
         self._quarantining = True
@@ -240,14 +244,13 @@ class Crew:
                 self._start(place, lane)
                 continue
             busy = sum(p.slots for p in self._places if p.worker and p.worker.spec.lane == LANE_ALL)
-            if busy and progress.input_done and pending <= FEW_ITEMS and self._any_starts():
+            if busy and pending <= FEW_ITEMS and self._has_head_start():
                 continue
             if (pending > busy and self._store.queue.any_ready()) or (not busy and not progress.input_done):
                 self._start(place, LANE_ALL)
 
-    def _any_starts(self) -> bool:
-        """Whether a worker has not come as far as running items."""
-        return any(place.worker and not self.board.place(place.index).entered for place in self._places)
+    def _has_head_start(self) -> bool:
+        return time.monotonic() < self._last_start + HEAD_START_SECONDS
 
     def _start(self, place: _Place, lane: int) -> None:
         self._started += 1
@@ -268,6 +271,7 @@ class Crew:
         )
         self.board.place(place.index).clear(number)
         self._settled = False
+        self._last_start = time.monotonic()
         place.worker = self._engine.start(spec, self._wake.set)
 
     def bury_the_dead(self) -> None:
