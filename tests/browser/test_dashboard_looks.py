@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from batches import fill, make_batch, make_records
 from dashboard import Dashboard, opened
-from reported import end
+from reported import end, made_at
 from served import Served, serving
 
 import batchq.server
@@ -226,6 +226,26 @@ def test_hundred_thousand_failed_items_make_the_page_no_larger(dashboard: Dashbo
     dashboard.field("Search items by id or text").fill("nowhere to be found")
     expect(page.locator(".all-items")).to_contain_text("No item is like that.")
     assert page.evaluate(count) <= before
+
+
+def test_list_says_which_of_many_batches_it_shows(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    found, rows = dashboard.page.locator(".found"), dashboard.page.locator(".batch .name")
+    made_at(server.home, {f"old-{nth:02}": 1000 + nth for nth in range(1, 61)})
+    dashboard.open("#/?q=old-")
+    expect(found).to_have_text("1 to 25 of 60")
+    expect(dashboard.button("Newer")).to_be_disabled()
+    for words, first, count in (("26 to 50 of 60", "old-26", 25), ("51 to 60 of 60", "old-51", 10)):
+        dashboard.button("Older").click()
+        expect(found).to_have_text(words)
+        expect(rows.first).to_have_text(first)
+        expect(rows).to_have_count(count)
+    expect(dashboard.button("Older")).to_be_disabled()
+    for words, first in (("26 to 50 of 60", "old-26"), ("1 to 25 of 60", "old-01")):
+        dashboard.button("Newer").click()
+        expect(found).to_have_text(words)
+        expect(rows.first).to_have_text(first)
 
 
 def test_page_says_that_it_is_old_while_nobody_answers(dashboard: Dashboard, server: Served) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
+import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from batches import fill, make_batch, make_records
 from batchq.engine.failures import plain_failure
 from batchq.model import FailedAttempt, Failure, Outcome
 from batchq.store.batch import BatchStore
-from batchq.store.connection import open_writer, transaction
+from batchq.store.connection import open_plain, open_writer, transaction
 from batchq.store.outcomes import OutcomeWriter
 
 BEGIN = 1_795_762_800
@@ -70,6 +73,23 @@ def set_state(database: Path, state: str, reason: str | None = None) -> None:
     """Let a batch stand in `state`."""
     with closing(BatchStore(database)) as store, transaction(store.connection):
         end(store.connection, state, reason)
+
+
+def made_at(home: Path, ages: Mapping[str, float]) -> None:
+    """Batches without items that have completed, none of which was run.
+
+    Args:
+        home: of which batches.
+        ages: seconds since each was made, by its id.
+    """
+    (apart := home.with_name("made") / "whole").mkdir(parents=True)
+    set_state(make_batch(apart, []), "completed")
+    for name, age in ages.items():
+        made = shutil.copytree(apart, apart.with_name(name))
+        with closing(open_plain(made / "batch.db")) as connection:
+            connection.execute("UPDATE batch SET batch_id = ?, created_at = ?", (name, time.time() - age))
+        made.rename(home / name)
+    shutil.rmtree(apart.parent)
 
 
 def _outcome(rng: random.Random, seq: int, ended_ms: int, fails: bool) -> tuple[Outcome, list[FailedAttempt]]:

@@ -192,10 +192,10 @@ class List {
   }
 
   #showPages(answer) {
-    const first = Number(this.#cursors.at(-1) ?? 0);
-    const last = first + answer.batches.length;
-    const shown = answer.batches.length ? `${number(first + 1)} to ${number(last)} of ${number(answer.total)}` : "";
-    show(this.#pages, answer.total > answer.batches.length);
+    const rows = answer.batches.length;
+    const before = answer.next === null ? answer.total - rows : (this.#cursors.length - 1) * PAGE;
+    const shown = rows ? `${number(before + 1)} to ${number(before + rows)} of ${number(answer.total)}` : "";
+    show(this.#pages, answer.total > rows);
     setText(this.#found, shown);
     this.#earlier.disabled = this.#cursors.length === 1;
     this.#later.disabled = answer.next === null;
