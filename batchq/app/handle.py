@@ -100,7 +100,7 @@ class BatchHandle:
 
         Args:
             error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
-            items: ids of the items; empty for all.
+            items: ids of the items, or their positions in the input as ``#12``; empty for all.
             progress: as in `resume`.
 
         Raises:

@@ -159,6 +159,13 @@ def find_items(folder: BatchFolder, which: str | int) -> list[ItemDetails]:
         ]
 
 
+def place_of(text: str, prefix: str) -> int | None:
+    """The position in the input that `text` names, as ``#12`` does with the prefix ``#``; None where it names none."""
+    digits = text.removeprefix(prefix)
+    usable = digits != text and digits.isascii() and digits.isdigit() and len(digits) < 19
+    return int(digits) if usable else None
+
+
 def hidden(redaction: Redaction, payload: str, error_type: str | None) -> str:
     """A payload as it may be shown: of a record that cannot be read nobody knows where its fields are."""
     if redaction and error_type == INVALID_INPUT:
@@ -192,11 +199,11 @@ def _idle(status: BatchStatus, reader: ItemReader, seq: int) -> str:
 def _rows(reader: ItemReader, which: str | int) -> Iterator[ItemRow]:
     if isinstance(which, int):
         seqs = [which]
-    elif (seq := _place(which, "#")) is not None:
+    elif (seq := place_of(which, "#")) is not None:
         seqs = [seq]
     else:
         seqs = reader.find(which)
-        if (seq := _place(which, "item-")) is not None:
+        if (seq := place_of(which, "item-")) is not None:
             named = reader.item(seq)
             # The place of an item without an id of its own is its id; of others, only where nothing is called so.
             seqs += [seq] if named and (not named.has_own_id or not seqs) and seq not in seqs else []
@@ -204,12 +211,6 @@ def _rows(reader: ItemReader, which: str | int) -> Iterator[ItemRow]:
     if not any(rows) and isinstance(which, str) and which.startswith("#"):
         rows = [reader.item(seq) for seq in reader.find(which)]
     yield from filter(None, rows)
-
-
-def _place(text: str, prefix: str) -> int | None:
-    digits = text.removeprefix(prefix)
-    usable = digits != text and digits.isascii() and digits.isdigit() and len(digits) < 19
-    return int(digits) if usable else None
 
 
 def _not_found(reader: ItemReader, batch_id: str, which: str, items: int) -> ItemNotFound:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO, Final
 
 from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
+from batchq.app.chosen import chosen
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
@@ -21,7 +21,6 @@ from batchq.engine.supervisor import Supervisor
 from batchq.errors import (
     BatchExists,
     BatchqError,
-    ConfigError,
     HomeError,
     SealBroken,
     StorageFailed,
@@ -40,7 +39,6 @@ from batchq.store.home import BatchFolder, FileLock, Home
 from batchq.store.reading import reading
 from batchq.store.rerun import rerun
 from batchq.store.reserve import make_reserve
-from batchq.store.rows import ResultRow
 from batchq.store.seal import Seal
 from batchq.store.skipped import reopen_input
 from batchq.store.turns import OWN, disown
@@ -277,7 +275,7 @@ def retry(
         home: where the batch is.
         batch_id: the batch.
         error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
-        items: ids of the items; empty for all.
+        items: ids of the items, or their positions in the input as ``#12``; empty for all.
         moved: told now and then how many they are so far; those run again whatever happens to the rest.
 
     Raises:
@@ -285,20 +283,11 @@ def retry(
             expression.
     """
     folder = home.find(batch_id)
-    try:
-        pattern = re.compile(error or "")
-    except re.error as wrong:
-        raise ConfigError("error", error, f"a regular expression ({wrong})") from wrong
-    wanted = {str(item) for item in items}
-
-    def is_chosen(row: ResultRow) -> bool:
-        named = not wanted or str(row.item_id) in wanted
-        return named and pattern.search(f"{row.error_type}: {row.error}") is not None
-
-    spec = status_of(folder).spec
-    if not _is_ours(home, folder, spec):
-        raise SealBroken(batch_id, bool(spec.setup))
-    return rerun(folder.database, spec.durability, is_chosen, moved)
+    now = status_of(folder)
+    is_chosen = chosen(error, items, now.tally.items)
+    if not _is_ours(home, folder, now.spec):
+        raise SealBroken(batch_id, bool(now.spec.setup))
+    return rerun(folder.database, now.spec.durability, is_chosen, moved)
 
 
 def _has_rest(now: BatchStatus) -> bool:

@@ -283,16 +283,18 @@ def _go_on(console: Console, batch_id: str, served: bool = False, **options: Any
 @click.command()
 @click.argument("batch_id", metavar="ID")
 @click.option("--error", metavar="REGEX", help="Only items whose error, written as `type: text`, contains this.")
-@click.option("--item", "items", multiple=True, metavar="ITEM", help="Only the item of this id; may be repeated.")
+@click.option("--item", "items", multiple=True, metavar="ITEM", help="Only this item, an id or #12; may be repeated.")
 @click.option("--timed-out", is_flag=True, help="Only items that have timed out.")
 @common_options
 @click.pass_obj
 def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
     """Run failed items again, in the same batch; their earlier attempts stay in the history.
 
+    All items of an id run again; #12 is the one at that place in the input.
+
     \b
       batchq retry batch-20261125-001
-      batchq retry batch-20261125-001 --error "HTTP 5.." --item a4
+      batchq retry batch-20261125-001 --error "HTTP 5.." --item a4 --item '#12'
     """
     from batchq.app import verbs
     from batchq.app.words import count

@@ -251,6 +251,22 @@ def test_one_kind_of_failure_is_retried(dashboard: Dashboard, server: Served) ->
     expect(page.locator(".all-items")).to_contain_text("No item is like that.")
 
 
+def test_one_item_runs_again_and_not_its_namesake(dashboard: Dashboard, server: Served) -> None:
+    from playwright.sync_api import expect
+
+    page, folder = dashboard.page, server.folder
+    (folder / "mended").unlink(missing_ok=True)
+    go_to(folder, 12)
+    items = [{"id": "twin", "n": n, "topic": "x"} for n in (1, 5)]
+    server.create("pipe:paced", items, batch_id="twins", retry_attempts=1)
+    server.wait_for("twins", "completed")
+    (folder / "mended").touch()
+    dashboard.open("#/batches/twins/items/2")
+    dashboard.button("Run it again").click()
+    expect(page.locator("[data-tile=Succeeded] dd").first).to_have_text("1")
+    assert server.wait_for("twins", "completed")["failure_count"] == 1
+
+
 def test_file_that_is_dropped_is_previewed(dashboard: Dashboard, server: Served) -> None:
     from playwright.sync_api import expect
 

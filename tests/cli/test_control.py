@@ -137,7 +137,7 @@ def test_retry_runs_what_failed_and_nothing_else_and_keeps_the_history(bench: Be
     (bench.folder / "mended").touch()
     assert bench.run("retry", "b1", "--error", "^TimeoutError", "-q").returncode == 1
     assert starts(bench) == 13
-    assert bench.run("retry", "b1", "--item", "i6", "--item", "i7", "-q").returncode == 1
+    assert bench.run("retry", "b1", "--item", "#6", "--item", "i7", "-q").returncode == 1
     assert starts(bench) == 14
     assert bench.run("retry", "b1", "--error", "(", "-q").returncode == 2
     assert bench.run("retry", "b1", "-q").returncode == 0

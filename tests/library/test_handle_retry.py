@@ -59,9 +59,10 @@ def test_retry_runs_the_failed_items_again_and_none_that_succeeded(failed: Libra
         ({"error": "no answer for (6|12)$"}, [6, 12]),
         ({"items": ["i9", "i30", "i1", "nobody"]}, [9, 30]),
         ({"items": {"i9", "i30"}, "error": "TimeoutError"}, [30]),
+        ({"items": ["#9", "#10", "i30"]}, [9, 30]),
         ({"error": "something else"}, []),
     ],
-    ids=["regex", "items", "both", "none"],
+    ids=["regex", "items", "both", "places", "none"],
 )
 def test_retry_runs_what_is_chosen_and_leaves_the_rest_failed(
     chosen: dict[str, Any], numbers: Any, failed: Library

@@ -96,6 +96,26 @@ def odd(server: Served) -> str:
     return batch_id
 
 
+def test_one_of_two_failed_items_of_an_id_runs_again_by_its_place(server: Served) -> None:
+    items = [{"id": "twin", "n": 1}, {"id": "twin", "n": 3}, {"id": "#7", "n": 5}, {"id": "#1", "n": 7}]
+    batch_id = server.create("pipe:fails", items, retry_attempts=1, workers=1)
+
+    def runs() -> list[int]:
+        server.wait_for(batch_id, "completed")
+        return [get(server, f"{batch_id}/items/%23{seq}")["items"][0]["run"] for seq in range(1, 5)]
+
+    assert runs() == [1, 1, 1, 1]
+    for named, run in (
+        ("#2", [1, 2, 1, 1]),
+        ("#7", [1, 2, 2, 1]),  # an id, as there is no such place
+        ("#1", [2, 2, 2, 1]),  # the place, as it is to `show`
+        ("twin", [3, 3, 2, 1]),
+    ):
+        answer = server.client.post(f"/api/v1/batches/{batch_id}/retry", json={"items": [named]})
+        assert answer.status_code == 200, answer.text
+        assert runs() == run, named
+
+
 def test_item_tells_each_attempt_with_its_traceback(server: Served, half: str) -> None:
     server.client.post(f"/api/v1/batches/{half}/retry", json={"items": ["i3"]})
     server.wait_for(half, "completed")

@@ -81,7 +81,7 @@ function again(item, { id, batch, context, read }) {
   button.addEventListener("click", async () => {
     wrong.clear();
     try {
-      await post(batchPath(id, "retry"), { items: [String(item.id)] }, LONG_MS);
+      await post(batchPath(id, "retry"), { items: [`#${item.seq}`] }, LONG_MS);
       context.announce("The item will run again.");
       await read();
     } catch (error) {
