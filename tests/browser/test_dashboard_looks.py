@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -226,6 +227,44 @@ def test_hundred_thousand_failed_items_make_the_page_no_larger(dashboard: Dashbo
     dashboard.field("Search items by id or text").fill("nowhere to be found")
     expect(page.locator(".all-items")).to_contain_text("No item is like that.")
     assert page.evaluate(count) <= before
+
+
+@pytest.mark.parametrize("zone, hours", [("Asia/Tokyo", 9), ("America/Phoenix", -7)])
+def test_deadline_is_told_and_set_by_the_clock_of_who_looks(
+    browser: Browser, server: Served, zone: str, hours: int
+) -> None:
+    from playwright.sync_api import expect
+
+    def set_to(text: str) -> datetime:
+        dashboard.button("Limits").click()
+        dashboard.field("Deadline").fill(text)
+        dashboard.button("Change limits").click()
+        expect(dashboard.page.locator("dialog")).to_have_count(0)
+        return deadline()
+
+    def deadline() -> datetime:
+        return datetime.fromtimestamp(server.batch(name)["spec"]["deadline"], timezone(timedelta(hours=hours)))
+
+    with opened(browser, server, zone) as dashboard:
+        dashboard.open("#/new")
+        dashboard.field("Paste items").check()
+        dashboard.field("Pasted items").fill('{"n": 1}')
+        dashboard.field("Which function runs over each item").select_option("pipe:waits")
+        dashboard.page.get_by_text("More options").click()
+        dashboard.field("Deadline").fill("2099-12-01 07:00")
+        dashboard.field("Id of the batch").fill(name := zone.partition("/")[2].lower())
+        dashboard.button("Start the batch").click()
+        expect(dashboard.page.get_by_role("heading", name=name, exact=True)).to_be_focused()
+        assert deadline().isoformat() == f"2099-12-01T07:00:00{hours:+03}:00"
+        assert set_to("2099-12-01 18:30").isoformat() == f"2099-12-01T18:30:00{hours:+03}:00"
+        dashboard.button("Limits").click()
+        expect(dashboard.field("Deadline")).to_have_value("2099-12-01 18:30:00")
+        dashboard.page.keyboard.press("Escape")
+        near = set_to("18:30")
+        assert (near.hour, near.minute) == (18, 30)
+        assert near - datetime.now(timezone.utc) < timedelta(days=1)
+        assert set_to("2099-12-01T18:30Z") == datetime(2099, 12, 1, 18, 30, tzinfo=timezone.utc)
+    server.client.post(f"/api/v1/batches/{name}/cancel").raise_for_status()
 
 
 def test_list_says_which_of_many_batches_it_shows(dashboard: Dashboard, server: Served) -> None:

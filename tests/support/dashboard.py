@@ -78,18 +78,24 @@ class Dashboard:
         server: whose.
         width: of the window.
         dark: what the system prefers.
+        timezone: of whoever looks; None for that of this machine.
 
     Attributes:
         page: Playwright's.
         refusals: statuses of answers that a test provokes; any other one that the browser complains of is an error.
     """
 
-    def __init__(self, browser: Browser, server: Served, width: int = 1280, dark: bool = False) -> None:
+    def __init__(
+        self, browser: Browser, server: Served, width: int = 1280, dark: bool = False, timezone: str | None = None
+    ) -> None:
         self.server = server
         self.refusals: set[str] = set()
         self._said: list[str] = []
         self._context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", accept_downloads=True
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            accept_downloads=True,
+            timezone_id=timezone,
         )
         self._context.set_default_timeout(PATIENCE_MS)
         self._context.add_init_script(DRAWN)
@@ -180,12 +186,12 @@ class Dashboard:
 
 
 @contextmanager
-def opened(browser: Browser, server: Served) -> Iterator[Dashboard]:
+def opened(browser: Browser, server: Served, timezone: str | None = None) -> Iterator[Dashboard]:
     """A dashboard in which somebody has logged in, for a block."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=PATIENCE_MS)
-    made = Dashboard(browser, server)
+    made = Dashboard(browser, server, timezone=timezone)
     made.log_in()
     yield made
     made.close()

@@ -1,6 +1,7 @@
 /** A new batch: items from a file or pasted, a handler that is allowed, options, and the upload. */
 
 import { Problem, get } from "./api.js";
+import { sent } from "./deadline.js";
 import { el, setText, show } from "./dom.js";
 import { size } from "./format.js";
 import { HandlerChoice } from "./handlers.js";
@@ -22,12 +23,14 @@ const OPTIONS = [
   ["rate", "Rate", "600/m", "", true],
   ["budget", "Budget of what is spent", "usd=20", "", true],
   ["halt", "Halt at so many failures", "100, or 20%", "", true],
-  ["deadline", "Deadline", "2h, 18:30, or a date and time of the server", "", true],
+  ["deadline", "Deadline", "2h from now, or by your clock: 18:30, 2026-12-01 18:30", "", true],
   ["id_field", "Field with the id of an item", "id, idea_id or custom_id, unless another is named", "", true],
   ["where", "Only items for which", "lang == \"en\"", "", true],
 ];
 const STOPPED = "The upload is stopped. Nothing of it is kept on the server, and no batch is made.";
 const TEXTS = new Set(["batch_id", "rate", "budget", "halt", "deadline", "id_field", "where"]);
+/** What is sent for a typed text, where it is not the text itself. */
+const SENT = { rate: words, budget: words, deadline: sent };
 
 /** Opens the page; see `startRouter`. */
 export function openCreate(main, where, context) {
@@ -98,7 +101,7 @@ class CreatePage {
     for (const [name, , , value] of OPTIONS) {
       const text = this.#fields.get(name).control.value.trim();
       if (text === value || (text === "" && value !== "")) continue;
-      asked[name] = name === "rate" || name === "budget" ? text.split(/[,;\s]+/).filter(Boolean) : text;
+      asked[name] = (SENT[name] ?? String)(text);
     }
     if (this.#fields.get("csv_types").control.checked) asked.csv_types = "true";
     return asked;
@@ -199,4 +202,8 @@ function step(nth, title, ...content) {
 /** `crypto.randomUUID` is only there on localhost and behind TLS. */
 function freshKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function words(text) {
+  return text.split(/[,;\s]+/).filter(Boolean);
 }

@@ -1,6 +1,7 @@
 /** The form that changes the limits of a batch; only what was changed is sent. */
 
 import { Problem, batchPath, patch } from "./api.js";
+import { shown, sent } from "./deadline.js";
 import { openDialog } from "./dialog.js";
 import { el } from "./dom.js";
 import { alertBox, field } from "./parts.js";
@@ -16,7 +17,7 @@ const FIELDS = [
   ["rate", "Rates", "600/m, tokens=90k/m", (batch) => batch.spec.rates.join(", "), list],
   ["budget", "Budgets", "usd=20", (batch) => batch.spec.budgets.join(", "), list],
   ["halt", "Halt at so many failures", "100, or 20%", (batch) => batch.spec.halt ?? "", orNone],
-  ["deadline", "Deadline", "2h from now, 18:30, or a date and time of the server", (batch) => local(batch.spec.deadline), orNone],
+  ["deadline", "Deadline", "2h from now, or by your clock: 18:30, 2026-12-01 18:30", (batch) => shown(batch.spec.deadline), (text) => orNone(sent(text))],
   ["memfree", "Free memory needed", "2G", (batch) => bytes(batch.spec.memfree), orNone],
 ];
 /** Errors that are about one field, whatever they say. */
@@ -112,10 +113,4 @@ function bytes(value) {
   if (value === null) return "";
   const [unit, size] = UNITS.find(([, each]) => value % each === 0) ?? ["", 1];
   return `${value / size}${unit}`;
-}
-
-function local(seconds) {
-  if (seconds === null) return "";
-  const date = new Date(seconds * 1000);
-  return `${date.toLocaleDateString("sv")} ${date.toLocaleTimeString("sv")}`;
 }
