@@ -345,6 +345,17 @@ def test_neither_side_loads_what_only_the_other_needs(done: There) -> None:
     assert not [name for name in there if name.startswith("batchq.engine") or name in extras]
 
 
+def test_start_without_a_server_loads_nothing_of_one(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("def same(item):\n    return item\n")
+    (tmp_path / "input.jsonl").write_text('{"n": 1}\n')
+    home = tmp_path / "home"
+    words = ["start", str(tmp_path / "input.jsonl"), "--func", f"{tmp_path / 'job.py'}:same", "--home", str(home)]
+    loaded = _loaded_by(*words, "--id", "b1")
+    assert (home / "b1").is_dir() and "batchq.engine.supervisor" in loaded
+    roots = {".".join(name.split(".")[:2]) if name.startswith("batchq") else name.split(".")[0] for name in loaded}
+    assert not roots & {"starlette", "uvicorn", "h11", "anyio", "jsonschema", "batchq.server", "batchq.remote"}
+
+
 def test_completing_the_id_of_a_batch_asks_no_server(done: There) -> None:
     asked = {"_BATCHQ_COMPLETE": "bash_complete", "COMP_WORDS": "batchq status d", "COMP_CWORD": "2"}
     home = {"BATCHQ_HOME": str(done.server.home)}

@@ -33,6 +33,10 @@ def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: 
     assert {"batchq/app/report.css", "batchq/app/report.schema.json", "batchq/server/api/descriptions/api.json"} <= set(
         names
     )
+    static = TOP / "batchq" / "server" / "static"
+    pages = {f"batchq/server/static/{path.relative_to(static)}" for path in static.rglob("*") if path.is_file()}
+    assert {f"batchq/server/static/{name}" for name in ("index.html", "js/app.js", "vendor/uplot/LICENSE")} <= pages
+    assert pages <= set(names)
     with tarfile.open(sdist) as archive:
         assert any(name.endswith("/LICENSE") for name in archive.getnames())
 
