@@ -67,6 +67,7 @@ def test_batch_from_a_file_to_its_results(dashboard: Dashboard, server: Served, 
     page, folder = dashboard.page, server.folder
     expect(page.get_by_text("No batches yet")).to_be_visible()
     expect(page.locator("pre").first).to_contain_text("--func pipe:paced")
+    assert dashboard.complaints("empty") == []
 
     page.get_by_role("link", name="Submit a file").click()
     page.locator("input[type=file]").set_input_files(folder / "ideas.csv")

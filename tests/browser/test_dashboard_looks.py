@@ -170,6 +170,11 @@ def test_nobody_is_kept_out_of_any_page(dashboard: Dashboard, server: Served) ->
     expect(page.locator(".charts canvas").first).to_be_visible()
     page.locator(".card summary").first.click()
     found += dashboard.complaints("failures")
+    for name in ("Retry failed", "Delete"):
+        dashboard.button(name).click()
+        expect(page.locator("dialog")).to_be_visible()
+        found += dashboard.complaints(name.lower())
+        page.keyboard.press("Escape")
     page.get_by_role("link", name='"><i>').click()
     expect(dashboard.field("Traceback of attempt 1")).to_be_visible()
     found += dashboard.complaints("item")
@@ -182,6 +187,11 @@ def test_nobody_is_kept_out_of_any_page(dashboard: Dashboard, server: Served) ->
     dashboard.button("Start the batch").click()
     expect(page.locator(".wrong:visible")).to_have_text("Choose a function.")
     found += dashboard.complaints("new")
+    dashboard.refusals.add("404")
+    for hash_, heading in (("#/batches/none-such", "There is no such batch"), ("#/none-such", "There is no such page")):
+        dashboard.open(hash_)
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        found += dashboard.complaints(heading)
     assert found == []
 
 
