@@ -134,6 +134,8 @@ def test_batch_from_a_file_to_its_results(dashboard: Dashboard, server: Served, 
     expect(dashboard.state).to_have_text("completed")
 
     dashboard.button("Download").click()
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
     with page.expect_download() as results:
         dashboard.field("With the items themselves").check()
         dashboard.button("Download results").click()
@@ -146,6 +148,9 @@ def test_batch_from_a_file_to_its_results(dashboard: Dashboard, server: Served, 
     report.value.save_as(tmp_path / "report.html")
     assert "<title>teas: completed" in (tmp_path / "report.html").read_text()
     assert report.value.suggested_filename == "teas-report.html"
+    assert results.value.suggested_filename == "teas-results.jsonl"
+    for made in ("/results?", "/report?"):
+        assert len([url for url in asked if made in url and not url.startswith("blob:")]) == 1, "made once"
 
 
 def test_main_way_with_the_keyboard_alone(dashboard: Dashboard, server: Served) -> None:

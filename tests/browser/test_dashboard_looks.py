@@ -297,6 +297,27 @@ def test_list_says_which_of_many_batches_it_shows(dashboard: Dashboard, server: 
         expect(rows.first).to_have_text(first)
 
 
+def test_large_download_is_whole_and_one_that_cannot_be_says_why(
+    dashboard: Dashboard, server: Served, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    dashboard.open("#/batches/b1")
+    dashboard.button("Download").click()
+    with page.expect_download() as large:
+        dashboard.button("Download results").click()
+    large.value.save_as(tmp_path / "results")
+    assert large.value.suggested_filename == "b1-results.jsonl"
+    assert (tmp_path / "results").stat().st_size > 8 * 2**20, "more than the page takes into its memory"
+    assert (tmp_path / "results").read_bytes().count(b"\n") == MANY
+    page.route("**/report?*", lambda route: route.continue_(url=f"{server.url}/api/v1/batches/none/report"))
+    dashboard.refusals.add("404")
+    dashboard.button("Download report").click()
+    expect(page.locator("dialog")).to_contain_text("No batch 'none'")
+    page.unroute("**/report?*")
+
+
 def test_page_says_that_it_is_old_while_nobody_answers(dashboard: Dashboard, server: Served) -> None:
     from playwright.sync_api import expect
 

@@ -9,6 +9,8 @@ import { alertBox, field } from "./parts.js";
 const FORMATS = [["jsonl", "JSON lines"], ["csv", "CSV, for a spreadsheet"], ["tsv", "TSV"], ["parquet", "Parquet"]];
 const WHICH = [["", "All outcomes"], ["success", "Only what succeeded"], ["failed", "Only what failed"]];
 const REPORTS = [["html", "A page with charts"], ["json", "JSON"], ["csv", "CSV"], ["text", "Text"]];
+const SMALL_BYTES = 8 * 1024 * 1024;
+const KEPT_MS = 60_000; // a browser may still ask where to save it
 
 /** Opens the choice of what to download. */
 export function openDownloads(id, batch) {
@@ -46,21 +48,47 @@ function choice(name, label, options) {
   return field(name, label, select);
 }
 
-/** Asks first whether the server can give it: a download that fails says nothing of why. */
+/** Fetches it, as a download by a link says nothing of why it fails; a large one is left to such a link after all. */
 async function save(url, wrong) {
   wrong.clear();
-  const first = new AbortController();
+  const asked = new AbortController();
   try {
-    const answer = await fetch(url, { signal: first.signal });
+    const answer = await fetch(url, { signal: asked.signal });
     if (!answer.ok) throw await problemOf(answer);
+    const whole = await small(answer);
+    if (!whole) return click({ href: url, download: "" });
+    const href = URL.createObjectURL(whole);
+    click({ href, download: nameOf(answer) });
+    setTimeout(() => URL.revokeObjectURL(href), KEPT_MS);
   } catch (error) {
-    return wrong.set(error instanceof TypeError ? new Offline() : error);
+    wrong.set(error instanceof TypeError ? new Offline() : error);
   } finally {
-    first.abort();
+    asked.abort();
   }
-  const link = el("a", { href: url, download: "" });
+  return undefined;
+}
+
+/** All of an answer; null where it is too large to be kept in memory. */
+async function small(answer) {
+  const pieces = [];
+  const reader = answer.body.getReader();
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(pieces, { type: answer.headers.get("Content-Type") });
+    size += value.length;
+    if (size > SMALL_BYTES) return null;
+    pieces.push(value);
+  }
+}
+
+function nameOf(answer) {
+  return /filename="([^"]*)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "";
+}
+
+function click(attributes) {
+  const link = el("a", attributes);
   document.body.append(link);
   link.click();
   link.remove();
-  return undefined;
 }
