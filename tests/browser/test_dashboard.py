@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,6 +287,18 @@ def test_file_that_is_dropped_is_previewed(dashboard: Dashboard, server: Served)
     expect(page.locator(".preview tbody tr")).to_have_count(10)
     expect(page.locator(".preview .title")).to_have_text("The first 10 items, read as csv")
     assert page.locator("input[type=file]").evaluate("each => each.files[0].name") == "dropped.csv"
+
+
+def test_table_that_is_read_from_its_end_is_previewed_up_to_a_mebibyte(dashboard: Dashboard, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = [random.Random(n).randbytes(30_000).hex() for n in range(12)]
+    parquet.write_table(pa.table({"n": range(12), "text": texts}), tmp_path / "large.parquet", compression="gzip")
+    assert 300 * 1024 < (tmp_path / "large.parquet").stat().st_size < 1024 * 1024
+    dashboard.open("#/new")
+    dashboard.page.locator("input[type=file]").set_input_files(tmp_path / "large.parquet")
+    expect(dashboard.page.locator(".preview .title")).to_have_text("The first 10 items, read as parquet")
 
 
 def test_who_is_logged_out_comes_back_to_where_he_was(dashboard: Dashboard, server: Served) -> None:

@@ -6,6 +6,8 @@ import { count, oneLine, shorten } from "./format.js";
 import { alertBox } from "./parts.js";
 
 const FIRST_BYTES = 256 * 1024;
+const MOST_BYTES = 1024 * 1024; // that the server takes
+const BINARY = /\.(parquet|arrow|feather)$/i; // of which a part says nothing, or little
 const WAIT_MS = 400;
 
 export class Preview {
@@ -34,7 +36,7 @@ export class Preview {
   async #ask(file) {
     const asked = new AbortController();
     this.#asked = asked;
-    const head = file.slice(0, FIRST_BYTES);
+    const head = file.slice(0, BINARY.test(file.name) ? MOST_BYTES : FIRST_BYTES);
     const query = { name: file.name, size: String(file.size), ...this.#reading() };
     try {
       this.#show(await call("POST", "/preview", { query, body: head, signal: asked.signal, parse: exact }));
