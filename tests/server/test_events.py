@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import Any
 
 import psutil
 import pytest
+from queued import Queue
 from served import Served
 from waiting import wait_until
 from wire import Stream
+
+from batchq.server.api.events import _batches
+from batchq.server.running.catalog import Catalog
+from batchq.server.streaming.feed import HomeFeed, Watcher
+from batchq.store.home import Home
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +123,27 @@ def test_failures_alone_are_told_and_resumed(server: Served, watch: Any, failing
 def test_number_from_another_life_of_the_batch_begins_anew(server: Served, watch: Any, failing: str) -> None:
     stream = watch(f"batches/{failing}/events?outcomes=1", "5000")
     assert stream.until("outcome").number == "1"
+
+
+def test_number_of_a_server_that_counted_further_begins_anew(tmp_path: Path) -> None:
+    (queue := Queue(tmp_path)).put("b1")
+
+    async def told(last: int) -> bytes:
+        feed, written = HomeFeed(catalog), list[bytes]()
+        await feed.look()
+        feed.stop()
+
+        async def write(data: bytes) -> None:
+            written.append(data)
+
+        await _batches(feed, write, Watcher(), last or feed.version)
+        return b"".join(written)
+
+    catalog = Catalog(Home(queue.home), first_version := 2**40)
+    while not catalog.refresh():
+        pass
+    assert b'"batch_id": "b1"' in asyncio.run(told(2 * first_version))
+    assert asyncio.run(told(0)) == b"", "who is up to date is told nothing"
 
 
 def test_outcomes_are_exact_over_the_death_of_the_server(tmp_path: Path) -> None:

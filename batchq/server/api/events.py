@@ -106,7 +106,7 @@ async def _outcomes(feed: BatchFeed, write: Write, watcher: Watcher, number: int
 
 async def _batches(feed: HomeFeed, write: Write, watcher: Watcher, seen: int) -> None:
     """Each status of each batch that the client has not seen."""
-    if not seen:
+    if not seen or seen > feed.version:  # of a server that had counted further, before its count was lost
         deletions, seen = feed.deletions, feed.version
         await write(feed.recent())
     else:
