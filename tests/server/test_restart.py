@@ -14,7 +14,7 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 SHOWN_SECONDS = 20.0
-"""Ten times what is promised, for a machine that does ten things at a time."""
+"""Ten times what is promised, from the start of the process on, for a machine that does ten things at a time."""
 
 
 def test_batches_outlive_their_server_and_the_next_one_resumes_what_dies_with_it(tmp_path: Path) -> None:
@@ -39,12 +39,17 @@ def test_batches_outlive_their_server_and_the_next_one_resumes_what_dies_with_it
         for name, text in (("lock", '{"pid": 1, "started": 0, "since": 0}'), ("address", "garbage"), ("starts", "?")):
             (left / name).write_text(text)  # whatever a dead one leaves there keeps no other from its work
         assert {name: queue.supervisor(name) for name in before} == before, "they go on"
+        begun = time.monotonic()
         server.start()
-        ready = time.monotonic()
-        found = {each["batch_id"]: each for each in server.client.get("/api/v1/batches").json()["batches"]}
-        assert time.monotonic() - ready < SHOWN_SECONDS
-        assert {name: each["state"] for name, each in found.items()} == dict.fromkeys(before, "running")
-        assert {name: each["in_flight"] for name, each in found.items()} == dict.fromkeys(before, 1)
+
+        def shown() -> dict[str, tuple[str, int]]:
+            batches = server.client.get("/api/v1/batches").json()["batches"]
+            return {each["batch_id"]: (each["state"], each["in_flight"]) for each in batches}
+
+        wait_until(lambda: shown() == dict.fromkeys(before, ("running", 1)), SHOWN_SECONDS)
+        seconds = time.monotonic() - begun
+        print(f"all three batches are shown right {seconds:.2f} s after the start of a new server's process")
+        assert seconds < SHOWN_SECONDS
         logged_out = httpx.get(f"{server.url}/api/v1/server", cookies=cookies, trust_env=False)
         assert logged_out.status_code == 401, "who has logged out stays so"
         assert {name: queue.supervisor(name) for name in before} == before, "nobody was started a second time"
