@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from raw import Answer, ask
 from served import Served
 from starlette.routing import Mount, Route
+from wire import Stream
 
 from batchq.errors import UsageError
 from batchq.server.http import routes
@@ -158,6 +160,26 @@ def test_cookie_counts_no_longer_after_logging_out(guarded: Served, stranger: ht
     assert not stranger.cookies, "the browser is told to forget it"
     stranger.cookies.update(kept)
     assert stranger.get(OTHERS).status_code == 401
+
+
+def test_what_a_browser_watches_ends_when_it_has_logged_out(
+    guarded: Served, stranger: httpx.Client, marked: str
+) -> None:
+    stranger.get(new_link(guarded))
+    cookie = "; ".join(f"{name}={value}" for name, value in stranger.cookies.items())
+    paths = ("events", f"batches/{marked}/events", f"batches/{marked}/events?outcomes=1")
+    watched = [Stream(guarded, path, Cookie=cookie, Authorization="") for path in paths]
+    other = Stream(guarded, "events")
+    assert [stream.status for stream in (*watched, other)] == [200] * 4
+    assert stranger.post("/logout").status_code == 204
+    deadline = time.monotonic() + 10
+    for stream in watched:
+        for _ in stream.chunks():  # they end, and do not break off
+            assert time.monotonic() < deadline, "it goes on"
+        stream.close()
+    guarded.create("pipe:title", [1], batch_id="seen-by-others")
+    assert other.until("status", batch_id="seen-by-others")
+    other.close()
 
 
 def test_who_has_logged_out_stays_so_when_the_server_has_started_again(tmp_path: Path) -> None:

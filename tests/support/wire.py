@@ -21,7 +21,7 @@ class Wire:
     Args:
         server: the server.
         path: below ``/api/v1/``.
-        headers: of the call.
+        headers: of the call; an empty one is left out.
         buffer: bytes that the system keeps for this client; None for as many as it likes.
 
     Attributes:
@@ -37,8 +37,8 @@ class Wire:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.connect((address.hostname, address.port))
         said = {"Host": address.netloc, "Authorization": f"Bearer {server.token}"}
-        said |= {name.replace("_", "-"): value for name, value in headers.items() if value}
-        lines = [f"GET /api/v1/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"GET /api/v1/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items() if value)]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._raw = self._socket.makefile("rb", buffering=buffer or -1)
         self.status = int(self._raw.readline().split()[1])
@@ -81,11 +81,12 @@ class Stream(Wire):
         server: the server.
         path: of the events.
         last: id of the last event that it has got.
+        headers: of the call.
     """
 
-    def __init__(self, server: Served, path: str, last: str = "") -> None:
+    def __init__(self, server: Served, path: str, last: str = "", **headers: str) -> None:
         self.last = last
-        super().__init__(server, path, Last_Event_ID=last)
+        super().__init__(server, path, Last_Event_ID=last, **headers)
         self._events = self._parse()
 
     def events(self) -> Iterator[Event]:

@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 from batchq.errors import BatchqError
 from batchq.server.api import params
 from batchq.server.api.answers import state_of
-from batchq.server.streaming.feed import BatchFeed, Feed, HomeFeed, Watcher, WatcherLeft, deleted
+from batchq.server.security.guard import still_known
+from batchq.server.streaming.feed import BatchFeed, Feed, HomeFeed, Watcher, WatcherBarred, WatcherLeft, deleted
 from batchq.server.streaming.flow import when_left
 from batchq.server.streaming.load import Slots
 
@@ -49,7 +50,7 @@ async def batch_events(request: Request) -> Response:
         if feed.is_deleted:
             await write(deleted(batch_id))
 
-    return EventStream(feed, follow, state.load.streams)
+    return EventStream(feed, follow, state.load.streams, still_known(request, state.access))
 
 
 async def home_events(request: Request) -> Response:
@@ -62,7 +63,7 @@ async def home_events(request: Request) -> Response:
     async def follow(write: Write, watcher: Watcher) -> None:
         await _batches(feed, write, watcher, last)
 
-    return EventStream(feed, follow, state.load.streams)
+    return EventStream(feed, follow, state.load.streams, still_known(request, state.access))
 
 
 def _last_id(request: Request) -> int:
@@ -130,15 +131,23 @@ class EventStream(Response):
         feed: what it watches.
         follow: writes events, of which each call waits until the client has room for them.
         slots: one of which it takes.
+        may_watch: whether the client still may.
     """
 
-    def __init__(self, feed: Feed, follow: Callable[[Write, Watcher], Awaitable[None]], slots: Slots) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        follow: Callable[[Write, Watcher], Awaitable[None]],
+        slots: Slots,
+        may_watch: Callable[[], bool],
+    ) -> None:
         super().__init__(None, 200, {"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self.headers["content-type"] = "text/event-stream"
         self._feed = feed
         self._follow = follow
         self._slots = slots
+        self._may_watch = may_watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them; raises `Problem` 503 where too many watch already."""
@@ -148,12 +157,13 @@ class EventStream(Response):
             await send(end)
             return
         self._slots.take()
-        watcher = Watcher()
+        watcher = Watcher(self._may_watch)
         watch = asyncio.create_task(when_left(receive, watcher.leave))
         try:
             with self._feed.watched(watcher):
                 await self._begin(send)
-                await self._run(send, watcher)
+                with suppress(WatcherBarred):
+                    await self._run(send, watcher)
             await send(end)
         except WatcherLeft:
             pass
@@ -171,8 +181,7 @@ class EventStream(Response):
 
     async def _run(self, send: Send, watcher: Watcher) -> None:
         async def write(data: bytes) -> None:
-            if watcher.has_left:
-                raise WatcherLeft
+            watcher.check()
             if not data:
                 return
             watcher.sending_since = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -98,6 +98,14 @@ def bearer_of(request: Request) -> str | None:
     """The token that a call shows; None where it shows none."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     return given.strip() if scheme.lower() == "bearer" else None
+
+
+def still_known(request: Request, access: Access) -> Callable[[], bool]:
+    """What tells, as often as it is asked, whether what a call has shown still counts: a cookie may be logged out."""
+    if bearer_of(request) is not None:
+        return lambda: True
+    cookie = request.cookies.get(access.cookie_name, "")
+    return lambda: access.is_cookie(cookie)
 
 
 def address_of(request: Request) -> str:

@@ -15,7 +15,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -61,19 +61,28 @@ class WatcherLeft(Exception):
     """The client has closed the connection."""
 
 
+class WatcherBarred(Exception):
+    """The client may watch no longer."""
+
+
 class Watcher:
     """One client that watches.
 
+    Args:
+        may_watch: asked now and then whether it still may.
+
     Attributes:
         has_left: the client has closed the connection.
+        is_barred: it may watch no longer.
         is_cut: it took nothing for too long, and is cut off.
         sending_since: monotonic seconds since when it takes nothing; None where nothing waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_watch: Callable[[], bool] = lambda: True) -> None:
         self._task = asyncio.current_task()
         self._woken = asyncio.Event()
-        self.has_left = self.is_cut = False
+        self._may_watch = may_watch
+        self.has_left = self.is_barred = self.is_cut = False
         self.sending_since: float | None = None
 
     def wake(self) -> None:
@@ -81,16 +90,28 @@ class Watcher:
         self._woken.set()
 
     async def woken(self) -> None:
-        """Wait until there is; raises `WatcherLeft`."""
+        """Wait until there is; raises as `check` does."""
         await self._woken.wait()
         self._woken.clear()
+        self.check()
+
+    def check(self) -> None:
+        """Raise `WatcherLeft` or `WatcherBarred` where nothing more is to be sent."""
         if self.has_left:
             raise WatcherLeft
+        if self.is_barred:
+            raise WatcherBarred
 
     def leave(self) -> None:
         """The client has left."""
         self.has_left = True
         self.wake()
+
+    def ask(self) -> None:
+        """Ask whether the client still may watch."""
+        if not self._may_watch():
+            self.is_barred = True
+            self.wake()
 
     def cut_off(self) -> None:
         """End it although it waits for its client."""
@@ -149,6 +170,8 @@ class Feed(ABC):
         while self._watchers and not self.has_ended:
             is_new = await self._try_look()
             self._looked.set()
+            for watcher in self._watchers:
+                watcher.ask()
             now = time.monotonic()
             if is_new or now - beat >= HEARTBEAT_SECONDS:
                 beat = now
