@@ -316,6 +316,7 @@ def test_large_download_is_whole_and_one_that_cannot_be_says_why(
     dashboard.button("Download report").click()
     expect(page.locator("dialog")).to_contain_text("No batch 'none'")
     page.unroute("**/report?*")
+    page.keyboard.press("Escape")
 
 
 def test_page_says_that_it_is_old_while_nobody_answers(dashboard: Dashboard, server: Served) -> None:
