@@ -83,7 +83,7 @@ class Crew:
         self._wake = wake
         self._gives_up = gives_up
         self._started = 0
-        self._last_start = -math.inf
+        self._alone_since = -math.inf
         self._places: list[_Place] = []
         self._watchdog: Watchdog | None = None
         self._quarantining = True
@@ -250,7 +250,7 @@ class Crew:
                 self._start(place, LANE_ALL)
 
     def _has_head_start(self) -> bool:
-        return time.monotonic() < self._last_start + HEAD_START_SECONDS
+        return time.monotonic() < self._alone_since + HEAD_START_SECONDS
 
     def _start(self, place: _Place, lane: int) -> None:
         self._started += 1
@@ -271,7 +271,8 @@ class Crew:
         )
         self.board.place(place.index).clear(number)
         self._settled = False
-        self._last_start = time.monotonic()
+        if not self.at_work:
+            self._alone_since = time.monotonic()
         place.worker = self._engine.start(spec, self._wake.set)
 
     def bury_the_dead(self) -> None:
