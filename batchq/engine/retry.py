@@ -155,6 +155,13 @@ async def retry_on_exception(
     return result
 
 
+def load_what_failures_need() -> None:
+    """Import it beside the first items rather than before them; the first failure may come when files have run out."""
+    import email.utils  # noqa: F401
+
+    import batchq.engine.strategies  # noqa: F401
+
+
 def is_transient(error: BaseException, no_retry: Sequence[str] = (), retry_on: Sequence[str] = ()) -> bool:
     """Whether trying again can help.
 

@@ -36,7 +36,7 @@ from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerRe
 from batchq.engine.pacing import Pacer
 from batchq.engine.parent import Parent
 from batchq.engine.results import storing
-from batchq.engine.retry import RetryHandler
+from batchq.engine.retry import RetryHandler, load_what_failures_need
 from batchq.engine.runner import Runner
 from batchq.errors import BatchqError, DiskFull
 from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
@@ -380,7 +380,7 @@ class Worker:
 
     def _watch_loop(self) -> None:
         """In a thread of its own: note who keeps the event loop while it stands still."""
-        _load_what_failures_need()
+        load_what_failures_need()
         beat = 0
         while True:
             time.sleep(WATCH_SECONDS)
@@ -393,13 +393,6 @@ class Worker:
         if self.orphaned:
             log.warning("the supervisor is gone; finishing what is in flight")
         self._in_loop(self._leave.set)
-
-
-def _load_what_failures_need() -> None:
-    """Beside the first items rather than before them; and not with the first failure, when files may have run out."""
-    import email.utils  # noqa: F401
-
-    import batchq.engine.strategies  # noqa: F401
 
 
 def _start_of_rest(still: set[int], unbegun: Sequence[Item]) -> int:
