@@ -8,18 +8,24 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
+from batchq.cli.early import early_engine
+from batchq.leaving import QuickExit
+
 
 def main() -> NoReturn:
     """Run the command line; exits with the codes that ``batchq --help`` lists."""
     _open_streams()
+    quick_exit = QuickExit()
     try:
-        from batchq.cli.run import main as run
+        engine = early_engine()
+        from batchq.cli.run import run
     except KeyboardInterrupt:
         # A shell loop around us goes on unless we die of the very signal.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
-    run()
+    quick_exit.code = code = run(engine=engine)
+    sys.exit(code)
 
 
 def _open_streams() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -137,7 +136,7 @@ def split_target(target: str, cwd: Path) -> tuple[str, Path]:
     if place.endswith(".py") or "/" in place:
         path = (cwd / place).resolve()
         if not path.is_file():
-            near = difflib.get_close_matches(path.name, _python_files(path.parent), 1)
+            near = _near(path.name, _python_files(path.parent))
             hint = f"Did you mean {Path(place).with_name(near[0])}:{name}?" if near else FORMS
             raise TargetError(target, f"there is no file {place}", hint)
         return f"{path}:{name}", path.parent
@@ -157,7 +156,7 @@ def load_target(target: str, folder: Path) -> Any:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            near = difflib.get_close_matches(part, [key for key in dir(found) if not key.startswith("_")], 1)
+            near = _near(part, [key for key in dir(found) if not key.startswith("_")])
             hint = f"Did you mean {place}:{near[0]}?" if near else f"See what {place} defines."
             raise TargetError(target, f"{place} has no {part!r}", hint)
         found = getattr(found, part)
@@ -293,7 +292,7 @@ def _load_module(target: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise TargetError(target, f"importing {name} failed: {error}", "Install what it needs.") from error
-        near = difflib.get_close_matches(name, _modules_here(), 1)
+        near = _near(name, _modules_here())
         hint = f"Did you mean {near[0]}?" if near else "It is looked for from the working directory. " + FORMS
         raise TargetError(target, f"there is no module {name!r}", hint) from error
     except Exception as error:
@@ -319,6 +318,12 @@ def _load_file(target: str, path: Path) -> ModuleType:
         del sys.modules[name]
         raise TargetError(target, f"importing {path.name} failed: {type(error).__name__}: {error}") from error
     return module
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(name, names, 1)
 
 
 def _python_files(folder: Path) -> list[str]:

@@ -10,7 +10,6 @@ from typing import BinaryIO, Final
 
 from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
-from batchq.app.chosen import chosen
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
@@ -282,6 +281,8 @@ def retry(
         UsageError: there is no such batch, it was cancelled, it is from elsewhere, or `error` is no regular
             expression.
     """
+    from batchq.app.chosen import chosen  # late: it is no business of `start`, which has to begin soon
+
     folder = home.find(batch_id)
     now = status_of(folder)
     is_chosen = chosen(error, items, now.tally.items)

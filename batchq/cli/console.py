@@ -23,6 +23,7 @@ from batchq.errors import BatchqError, UsageError
 
 if TYPE_CHECKING:
     from batchq.app.batches import Batches
+    from batchq.engine.local import LocalEngine
     from batchq.remote.batches import ServerBatches
     from batchq.store.home import Home
 
@@ -41,11 +42,13 @@ class Console:
         quiet: ``-q``.
         arguments: of this command.
         log: where a traceback goes: the batch's log, once there is a batch; None for a file of its own.
+        engine: what runs a batch of this process, where that has begun to start.
         died_of: number of the signal that this process is to die of, once everything is in order.
     """
 
-    def __init__(self, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, arguments: Sequence[str] = (), engine: LocalEngine | None = None) -> None:
         self.arguments = list(arguments)
+        self.engine = engine
         self.as_json = False
         self.quiet = False
         self.log: Path | None = None
@@ -74,7 +77,9 @@ class Console:
         return self._there
 
     def close(self) -> None:
-        """Leave the server, where there is one."""
+        """Leave the server, where there is one, and end a worker that was started for nothing."""
+        if self.engine is not None:
+            self.engine.close()
         if self._there is not None:
             self._there.client.close()
 
@@ -234,9 +239,9 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def run_command(group: click.Group, arguments: list[str] | None) -> int:
+def run_command(group: click.Group, arguments: list[str] | None, engine: LocalEngine | None = None) -> int:
     """Run `group` and answer with the exit code; errors are told in one line, without a traceback."""
-    console = Console(sys.argv[1:] if arguments is None else arguments)
+    console = Console(sys.argv[1:] if arguments is None else arguments, engine)
     try:
         code = group.main(arguments, "batchq", standalone_mode=False, obj=console)
         sys.stdout.flush()

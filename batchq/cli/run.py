@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -173,14 +173,9 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
 
     from batchq.engine.local import LocalEngine
 
-    # Before all other imports, which take as long as it does.  Not in a child, whose output somebody reads to its end:
-    # the new process would hold it open.
-    engine = None if is_child() else LocalEngine.warmed_up()
-    try:
-        return _begin(console, engine, options)
-    finally:
-        if engine is not None:
-            engine.close()
+    if console.engine is None and not is_child():
+        console.engine = LocalEngine.warmed_up()
+    return _begin(console, console.engine, options)
 
 
 def _begin(console: Console, engine: LocalEngine | None, options: dict[str, Any]) -> int:
@@ -377,10 +372,11 @@ for _command in (*_STEERING, *_LOOKING):
 complete_by_name(cli)
 
 
-def main(argv: list[str] | None = None) -> NoReturn:
-    """The command line; exits with the codes that ``batchq --help`` lists.
+def run(argv: list[str] | None = None, engine: LocalEngine | None = None) -> int:
+    """The command line; answers with the exit codes that ``batchq --help`` lists.
 
     Args:
         argv: arguments instead of those of the process.
+        engine: one whose first worker is starting already.
     """
-    sys.exit(run_command(cli, argv))
+    return run_command(cli, argv, engine)

@@ -37,7 +37,8 @@ class Backoff:
     def put(self, item: Item, seconds: float) -> None:
         """Let `item` wait for so long."""
         heapq.heappush(self._waiting, (time.monotonic() + seconds, item.seq, item))
-        self._set_timer()
+        if self._waiting[0][2] is item:  # else the timer is set for one that is due before
+            self._set_timer()
 
     def close(self) -> None:
         """Let nothing become due any more."""

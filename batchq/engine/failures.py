@@ -5,7 +5,7 @@ Exceptions never cross a process and are never stored as objects: many cannot be
 
 from __future__ import annotations
 
-import sysconfig
+import functools
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final
 
 from batchq.engine.fingerprint import fingerprint
+from batchq.engine.tracebacks import format_error
 from batchq.errors import ItemTimeout
 from batchq.model import Failure
 
@@ -23,10 +24,18 @@ ERROR_CHARS: Final = 10_000
 LEAVES: Final = 5
 """Exceptions of a group that are named in its error."""
 _OWN: Final = str(Path(__file__).parent.parent)
-_LIBRARIES: Final = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")})
 
 Clean = Callable[[str], str]
 """Makes of a text what may be kept of it."""
+
+
+@functools.cache
+def libraries() -> tuple[str, ...]:
+    """How the paths of files begin that are no code of the user's; asked for late: few batches begin with a failure."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    return (*{paths[key] for key in ("stdlib", "purelib", "platlib")}, "<frozen")
 
 
 def describe(error: BaseException, with_traceback: bool = True, clean: Clean | None = None) -> Failure:
@@ -107,7 +116,7 @@ def _traceback(error: BaseException) -> str:
     while own is not None and own.tb_frame.f_code.co_filename.startswith(_OWN):
         own = own.tb_next
     try:
-        return "".join(traceback.format_exception(type(error), error, own))
+        return format_error(error, own)
     except KeyboardInterrupt:
         raise
     except BaseException as second:  # likewise
@@ -139,7 +148,7 @@ def _last_own_frame(trace: TracebackType | None) -> str:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(_OWN):
             last = f"{code.co_filename}:{trace.tb_lineno} in {code.co_name}"
-            if not code.co_filename.startswith((*_LIBRARIES, "<frozen")):
+            if not code.co_filename.startswith(libraries()):
                 own = last
         trace = trace.tb_next
     return own or last

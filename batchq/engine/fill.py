@@ -18,6 +18,7 @@ from batchq.model import INVALID_INPUT, BatchRow, Failure, Record
 from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.filler import Filler
 from batchq.store.home import BatchFolder
+from batchq.store.repeats import count_repeated_ids
 
 FILL_ITEMS: Final = 2000
 FILL_BYTES: Final = 8 * 1024 * 1024
@@ -61,6 +62,8 @@ class Fill:
         """Why it cannot be read or stored any further."""
         self.unknown_fields: list[tuple[str, str]] = []
         """Options that name a field which no record has had, and the field; where all records were read here."""
+        self.repeated = 0
+        """Items with an id that an earlier item has too."""
         self.unreadable: str | None = None
         """The record before which reading has stopped, because the batch is strict, and why."""
         self._thread = threading.Thread(target=self._run, name="batchq-fill", daemon=True)
@@ -102,9 +105,11 @@ class Fill:
             records = hiding.nameless(records)
         strict = UpToUnreadable(records) if spec.strict else None
         stored = row.position.records
+        rising = Rising(starts=not stored)
         try:
             for group in _groups(strict or records, self._stop):
                 stored += len(group)
+                rising.see(group)
                 if source.is_stdin:
                     digest = ""
                 elif strict and strict.why:
@@ -118,12 +123,50 @@ class Fill:
             self.unreadable = strict.why if strict else None
             if not (self._stop.is_set() or self.unreadable):
                 filler.note_skipped(reader.skipped)
+                if not rising.holds:
+                    repeated = count_repeated_ids(self._folder.database, self._stop.is_set)
+                    if repeated is None:
+                        return
+                    self.repeated = repeated
                 self.done = True
                 if not row.position.records:
                     self.unknown_fields = [*(("--redact", field) for field in sorted(hiding.unseen)), *reader.unseen]
         finally:
             filler.close()
             reader.close()
+
+
+class Rising:
+    """Whether each id is greater than the one before, as they mostly are: then none is repeated.
+
+    Args:
+        starts: the first record of the input is among those that will be seen.
+
+    Example:
+        >>> rising = Rising(starts=True)
+        >>> rising.see([Record("{}", "a1", 1, 2, 2), Record("{}", None, 2, 4, 3), Record("{}", "a2", 3, 6, 4)])
+        >>> rising.holds
+        True
+    """
+
+    def __init__(self, starts: bool) -> None:
+        self.holds = starts
+        self._last: str | int | None = None
+
+    def see(self, records: Sequence[Record]) -> None:
+        """The next records."""
+        if not self.holds:
+            return
+        last = self._last
+        for record in records:
+            here = record.item_id
+            if here is None:
+                continue
+            if last is not None and not (type(here) is type(last) and here > last):  # type: ignore[operator]
+                self.holds = False
+                return
+            last = here
+        self._last = last
 
 
 def _groups(records: Iterator[Record | None], stop: threading.Event) -> Iterator[list[Record]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -31,10 +32,14 @@ _VARYING: Final = (
     r"|\b[0-9a-fA-F]{16,}\b"
     r"|(?<![A-Za-z0-9_])[A-Za-z0-9_]*\d[A-Za-z0-9_]*"  # numbers, and ids such as idea-017 or req_5c2
 )
-_ITEMS: Final = re.compile(f"{_VARYING}|{_QUOTED}")
-_CODES: Final = re.compile(_VARYING)
-_REPEATED: Final = re.compile(r"#(?:[\s,;:.|/+-]*(?:and |or )?#)+")
+_REPEATED: Final = r"#(?:[\s,;:.|/+-]*(?:and |or )?#)+"
 """A list of things that vary varies in its length too."""
+
+
+@functools.cache
+def patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What varies in a message, what varies in one of the program's own, and lists of these; compiled when needed."""
+    return re.compile(f"{_VARYING}|{_QUOTED}"), re.compile(_VARYING), re.compile(_REPEATED)
 
 
 def fingerprint(error_type: str, frame: str, text: str) -> str:
@@ -51,8 +56,9 @@ def fingerprint(error_type: str, frame: str, text: str) -> str:
         >>> fingerprint("ValueError", "a.py:3", "user 'Ann' (id 17) of https://api.example.org/v1/ann: HTTP 404")
         'ValueError|a.py:3|user # (id #) of https://api.example.org#: HTTP 404'
     """
-    varying = _CODES if error_type in NAMES_OF_CODE else _ITEMS
-    alike = _REPEATED.sub("#", varying.sub(_hidden, text[:LOOKED_AT]))
+    items, codes, repeated = patterns()
+    varying = codes if error_type in NAMES_OF_CODE else items
+    alike = repeated.sub("#", varying.sub(_hidden, text[:LOOKED_AT]))
     return f"{error_type}|{frame}|{alike[:KEPT]}"
 
 

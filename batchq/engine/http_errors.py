@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 WORTH_ANOTHER: Final = frozenset({408, 409, 425, 429})
@@ -88,6 +87,7 @@ def _attribute(holder: Any, name: str) -> Any:
 
 
 def _until(text: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # late: few servers answer with a date
 
     try:
         return _bounded(parsedate_to_datetime(text).timestamp() - now)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import decimal
 import enum
 import math
 import pathlib
-import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 def plain(value: Any) -> Any:
@@ -26,6 +27,9 @@ def plain(value: Any) -> Any:
         >>> plain(dt.date(2024, 2, 29)), plain({3, 1})
         ('2024-02-29', [1, 3])
     """
+    import decimal
+    import uuid
+
     if isinstance(value, enum.Enum):  # first: it may be a Decimal or a date as well
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -62,7 +66,7 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     return None
 
 
-def _not_finite(value: decimal.Decimal) -> float:
+def _not_finite(value: Decimal) -> float:
     return math.nan if value.is_nan() else float(value)
 
 

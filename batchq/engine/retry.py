@@ -157,9 +157,16 @@ async def retry_on_exception(
 
 def load_what_failures_need() -> None:
     """Import it beside the first items rather than before them; the first failure may come when files have run out."""
+    import decimal  # noqa: F401 - of results that are no JSON
     import email.utils  # noqa: F401
+    import uuid  # noqa: F401
 
     import batchq.engine.strategies  # noqa: F401
+    from batchq.engine.failures import libraries
+    from batchq.engine.fingerprint import patterns
+
+    libraries()
+    patterns()
 
 
 def is_transient(error: BaseException, no_retry: Sequence[str] = (), retry_on: Sequence[str] = ()) -> bool:

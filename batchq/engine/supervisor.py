@@ -346,9 +346,8 @@ class Supervisor:
             self._store.end_input()
             for option, field in fill.unknown_fields:
                 self._hooks.note(f"no record has the field {field} that {option} names")
-            repeated = self._store.repeated_ids()
-            if repeated:
-                items = "1 item has" if repeated == 1 else f"{repeated} items have"
+            if fill.repeated:
+                items = "1 item has" if fill.repeated == 1 else f"{fill.repeated} items have"
                 self._hooks.note(f"{items} an id that an earlier item has; all run, told apart by seq")
         elif fill.unreadable:
             hint = "" if self._row.spec.source.is_once else HINT.format(self._row.batch_id)

@@ -40,6 +40,7 @@ from batchq.engine.retry import RetryHandler, load_what_failures_need
 from batchq.engine.runner import Runner
 from batchq.errors import BatchqError, DiskFull
 from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
+from batchq.leaving import QuickExit
 from batchq.model import FailedAttempt, Item, Outcome
 from batchq.redaction import Redaction
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
@@ -62,8 +63,8 @@ HOLD_SECONDS: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-_inherited: list[Parent] = []
-"""The supervisor of this process: its pipe can be handed over only while the process is being started."""
+_inherited: list[tuple[Parent, QuickExit]] = []
+"""This process's supervisor, whose pipe can be handed over only while the process is being started; and its end."""
 
 
 def prepare(parent: Pipe) -> None:
@@ -72,7 +73,7 @@ def prepare(parent: Pipe) -> None:
     Args:
         parent: read end of a pipe that the supervisor alone can write to; it closes when the supervisor dies.
     """
-    _inherited.append(Parent(parent))
+    _inherited.append((Parent(parent), QuickExit()))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     # Its own group: killing a hung worker takes the children of its handlers along.
@@ -90,7 +91,8 @@ def work(spec: WorkerSpec) -> WorkerReport:
     if not lock.acquire():
         return WorkerReport(LEFT_FAILED, f"another process holds {lock.path}", 70)
     board = Board(folder.board)
-    worker = Worker(spec, folder, board, _inherited[0], lock)
+    supervisor, quick_exit = _inherited[0]
+    worker = Worker(spec, folder, board, supervisor, lock)
     try:
         report = asyncio.run(worker.run())
     except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
@@ -101,6 +103,8 @@ def work(spec: WorkerSpec) -> WorkerReport:
             log.exception("the worker failed")
             report = WorkerReport.of_fault(error)
     worker.depart()
+    logging.shutdown()
+    quick_exit.code = 0
     return report
 
 

@@ -265,11 +265,6 @@ class BatchStore(BatchReader):
             )
         OutcomeWriter(self._connection).record(outcomes, [attempt])
 
-    def repeated_ids(self) -> int:
-        """How many items have an id that an earlier item has too."""
-        repeated: int = self._connection.execute(SQL["repeated_ids"]).fetchone()[0]
-        return repeated
-
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
         try:

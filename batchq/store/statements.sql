@@ -488,9 +488,9 @@ SELECT coalesce(max(n), 0) FROM outcomes;
 -- error_of_item
 SELECT o.error FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run WHERE i.seq = ?;
 
--- repeated_ids
--- Counted once, at the end of the input, for a warning.
-SELECT count(*) - count(DISTINCT item_id) FROM items WHERE item_id IS NOT NULL;
+-- page_of_ids
+-- In pages, so that no read transaction lasts.
+SELECT seq, item_id FROM items WHERE seq > ? ORDER BY seq LIMIT ?;
 
 -- check_items_without_message
 -- Invariant (a): each item without an outcome lies in exactly one ready or unacked message.

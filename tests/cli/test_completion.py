@@ -18,9 +18,9 @@ from waiting import wait_until
 HEAVY = {"sqlite3", "tqdm", "tenacity", "multiprocessing", "persistqueue", "psutil", "asyncio", "batchq.engine"}
 LOADED = """
 import contextlib, sys
-from batchq.cli.run import main
+from batchq.cli.run import run
 with contextlib.suppress(SystemExit):
-    main([])
+    run([])
 print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
 """
 

@@ -324,9 +324,9 @@ def test_file_of_settings_may_not_say_to_whom_items_are_sent(
 
 LOADED = """
 import contextlib, sys
-from batchq.cli.run import main
+from batchq.cli.run import run
 with contextlib.suppress(SystemExit):
-    main(sys.argv[1:])
+    run(sys.argv[1:])
 print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
 """
 

@@ -22,9 +22,9 @@ from batchq.cli.run import cli
 HEAVY = {"tqdm", "tenacity", "multiprocessing", "persistqueue", "psutil", "asyncio", "batchq.engine"}
 LOADED = """
 import contextlib, sys
-from batchq.cli.run import main
+from batchq.cli.run import run
 with contextlib.suppress(SystemExit):
-    main(sys.argv[1:])
+    run(sys.argv[1:])
 print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
 """
 

@@ -29,9 +29,9 @@ def wordy(item): return {"text": "x" * 1000}
 HEAVY = {"tqdm", "tenacity", "multiprocessing", "persistqueue", "psutil", "asyncio", "batchq.engine"}
 LOADED = """
 import contextlib, sys
-from batchq.cli.run import main
+from batchq.cli.run import run
 with contextlib.suppress(SystemExit):
-    main(sys.argv[1:])
+    sys.exit(run(sys.argv[1:]))
 print(*sorted(sys.modules), sep="\\n", file=sys.stderr)
 """
 
@@ -204,7 +204,7 @@ def test_verbs_that_only_read_load_no_engine(finished: Bench, command: list[str]
 
 def test_fault_of_ours_exits_70_and_says_where_the_traceback_is(bench: Bench) -> None:
     program = "import batchq.app.status as s\ns.list_batches = None\n" + LOADED.replace(
-        "with contextlib.suppress(SystemExit):\n    main", "main"
+        "with contextlib.suppress(SystemExit):\n    sys.exit", "sys.exit"
     )
     said = subprocess.run(
         [sys.executable, "-c", program, "status", "--home", str(bench.home)], capture_output=True, text=True

@@ -20,7 +20,6 @@ COLD = {
     "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
     "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",
     "recount_tries", "recount_shares", "recount_retried",  # so does --repair
-    "repeated_ids",  # once, at the end of the input
     "read_sessions", "last_session", "read_latency", "read_intervals", "read_retried",  # bounded tables
     "has_busy", "read_old_intervals",  # likewise
     "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
