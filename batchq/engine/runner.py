@@ -255,7 +255,8 @@ class Runner:
                 await forget_cancellation(slot.task)
             if slot.in_thread or slot.given_up:
                 return  # What ran here is stuck: the slot is lost to it.
-            if time.monotonic() - self._turned > TURN_SECONDS:
+            if (now := time.monotonic()) - self._turned > TURN_SECONDS:
+                self._turned = now  # first, else all that are awake now would give way, and lose a turn of the loop
                 await asyncio.sleep(0)
                 self._turned = time.monotonic()
 
