@@ -38,6 +38,9 @@ class Till(Protocol):
     def end_wait(self) -> None:
         """It waits no more."""
 
+    def hold(self, seconds: float) -> None:
+        """Let nothing of the whole batch begin for so long."""
+
 
 class Spending:
     """What `Context.spend` returns: an amount that is charged already.
@@ -156,6 +159,29 @@ class Context:
         except RuntimeError:
             spending.wait()
         return spending
+
+    def hold(self, seconds: float) -> None:
+        """Let no attempt of the whole batch begin for so long, in other workers neither.
+
+        That is what an answer of 429 with a ``Retry-After`` does by itself; this is for servers that tell before that
+        there is no more, say by ``x-ratelimit-remaining: 0``.  What is in flight goes on, this attempt too.
+
+        Args:
+            seconds: a number from 0; it is not obeyed for longer than 15 minutes.
+
+        Raises:
+            ConfigError: it is no such number.
+
+        Example:
+            >>> async def handler(item, ctx):
+            ...     answer = await ask(item)
+            ...     if answer.headers.get("x-ratelimit-remaining") == "0":
+            ...         ctx.hold(float(answer.headers["x-ratelimit-reset"]))
+            ...     return answer.text
+        """
+        seconds = _checked({"seconds": seconds})["seconds"]
+        if self.till is not None and seconds:
+            self.till.hold(seconds)
 
 
 def _checked(amounts: Mapping[str, float]) -> dict[str, float]:

@@ -32,6 +32,8 @@
     ├── ItemFailed                 the item whose result was asked for has failed
     ├── RetriesExhausted           a single function failed in its last attempt as well
     ├── Permanent                  raised by a handler: do not try this item again
+    │   └── TemplateFailed         a template of ready-made work cannot be filled with this item
+    │       └── MissingField       the item has no field of that name
     ├── RetryAfter                 raised by a handler: try this item again, but not before that
     ├── Halt                       raised by a handler: begin nothing more of the whole batch
     └── ItemError                  recorded as an outcome, never raised to a caller
@@ -39,6 +41,11 @@
         ├── ItemTimeout            an attempt took longer than its limit
         ├── UnserializableResult   the handler's result cannot be stored as JSON, or is not yet one
         ├── EmptyResult            the handler's result is empty, where that counts as a failure
+        ├── HttpError              a server has answered a request of ready-made work with an error
+        ├── NoAnswer               a server has not answered it, or not to the end
+        ├── BadAnswer              its answer is not what it says it is
+        ├── AnswerTooLarge         its answer is larger than it may be
+        ├── BadRedirect            its answer redirects once too often, or to what is no HTTP
         └── WorkerCrashed          the item killed its worker while it ran alone
 
 An error carries fields, is worded once (``__str__``) and says what to do next (``hint``).  This module
@@ -47,7 +54,8 @@ imports nothing of batchq.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 
 class BatchqError(Exception):
@@ -457,6 +465,43 @@ class Permanent(BatchqError):
     """
 
 
+class TemplateFailed(Permanent):
+    """A template of ready-made work cannot be filled with the item.
+
+    Args:
+        option: where the template was given.
+        reason: what went wrong.
+
+    Example:
+        >>> str(TemplateFailed("--body", "division by zero"))
+        '--body: division by zero'
+    """
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"{option}: {reason}")
+        self.option = option
+        self.reason = reason
+
+
+class MissingField(TemplateFailed):
+    """The item has no field that a template names.
+
+    Args:
+        option: where the template was given.
+        field: its name, or names with dots between them.
+        has: what there is instead, in words.
+        near: a field that may be meant; empty where there is none.
+
+    Example:
+        >>> str(MissingField("--body", "txet", "it has id, text", "text"))
+        "--body: item has no field 'txet'; it has id, text. Did you mean text?"
+    """
+
+    def __init__(self, option: str, field: str, has: str, near: str = "") -> None:
+        super().__init__(option, f"item has no field {field!r}; {has}" + (f". Did you mean {near}?" if near else ""))
+        self.field = field
+
+
 class RetryAfter(BatchqError):
     """Raise it in a handler to say when trying this item again may help.
 
@@ -516,6 +561,67 @@ class EmptyResult(ItemError):
 
     def __init__(self, result: object) -> None:
         super().__init__(f"the result is empty: {result!r}")
+
+
+BODY_SHOWN: Final = 2_000
+"""Characters of an answer that are kept of an error: it may be a whole page."""
+
+
+class HttpError(ItemError):
+    """A server has answered a request with a status from 400; what follows is told by it and by its headers.
+
+    Args:
+        status: of the answer.
+        reason: the words beside it, which may be empty.
+        headers: of the answer, by their names in any case.
+        body: the beginning of the answer.
+
+    Example:
+        >>> str(HttpError(429, "Too Many Requests", {"Retry-After": "2"}, '{"error": "slow down"}'))
+        'HTTP 429 Too Many Requests: {"error": "slow down"}'
+    """
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str], body: str) -> None:
+        self.body = body[:BODY_SHOWN]
+        said = " ".join(self.body.split())
+        super().__init__(f"HTTP {status} {reason}".rstrip() + (f": {said}" if said else ""))
+        self.status = status
+        self.headers = headers
+
+
+class NoAnswer(ItemError):
+    """No whole answer came: no connection, a connection that broke, or an answer that breaks off."""
+
+
+class BadAnswer(ItemError):
+    """An answer is not what it says it is, say JSON; tried again, since most such answers come from an overload."""
+
+
+class AnswerTooLarge(ItemError):
+    """An answer is larger than it may be; it would be the next time too.
+
+    Args:
+        limit: bytes that it may have.
+
+    Attributes:
+        retryable: False, which is how any error says so.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the answer has more than {limit:,} bytes")
+        self.limit = limit
+
+
+class BadRedirect(ItemError):
+    """An answer redirects to where it is not followed; it would the next time too.
+
+    Attributes:
+        retryable: False, which is how any error says so.
+    """
+
+    retryable: ClassVar[bool] = False
 
 
 class WorkerCrashed(ItemError):

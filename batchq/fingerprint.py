@@ -5,10 +5,25 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from batchq.spec import BatchSpec
+
+
+def fingerprint_of(spec: BatchSpec, function: Callable[..., Any]) -> str | None:
+    """The `fingerprint` of what a batch runs: of ready-made work a hash of what was asked for.
+
+    Args:
+        spec: what the batch is.
+        function: of its handler, loaded.
+    """
+    if spec.work is None:
+        return fingerprint(function, spec.target)
+    return hashlib.blake2b(json.dumps(spec.work, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def fingerprint(function: Callable[..., Any], target: str, pickled: bytes | None = None) -> str | None:

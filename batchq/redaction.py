@@ -96,13 +96,7 @@ class Redaction:
         That is as they are, as Python and JSON quote them, and as they stand in an address. What a function has made of
         a value otherwise is not among them, nor a part of it; true, false and null say too little to be looked for.
         """
-        whole: set[str] = set()
-        words: set[str] = set()
-        for within, key, _ in self._places(_parsed(payload)):
-            for leaf in _leaves(within[key]):
-                for form in _forms(leaf):
-                    (words if len(form) < SHORT or not isinstance(leaf, str) else whole).add(form)
-        return Values(tuple(whole), tuple(words))
+        return _values(leaf for within, key, _ in self._places(_parsed(payload)) for leaf in _leaves(within[key]))
 
     def _places(self, value: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
         """Each dict in `value` with a key of these fields, and which field that is."""
@@ -137,6 +131,16 @@ def fields_of(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields))
 
 
+def texts_as_values(texts: Iterable[str]) -> Values:
+    """Texts, say keys of an API, as they may stand in other texts.
+
+    Example:
+        >>> without("key=a%2Fb%3D%3D", [texts_as_values(["a/b=="])])
+        'key=[redacted]'
+    """
+    return _values(texts)
+
+
 def without(text: str, values: Iterable[Values]) -> str:
     """`text` without these values.
 
@@ -152,6 +156,15 @@ def without(text: str, values: Iterable[Values]) -> str:
     for form, is_word in sorted(hits, key=lambda hit: len(hit[0]), reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", _MARK, text) if is_word else text.replace(form, _MARK)
     return text.replace(_MARK, REDACTED) if hits else text
+
+
+def _values(leaves: Iterable[str | int | float]) -> Values:
+    whole: set[str] = set()
+    words: set[str] = set()
+    for leaf in leaves:
+        for form in _forms(leaf):
+            (words if len(form) < SHORT or not isinstance(leaf, str) else whole).add(form)
+    return Values(tuple(whole), tuple(words))
 
 
 def _parsed(payload: str) -> Any:

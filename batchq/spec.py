@@ -150,6 +150,8 @@ class BatchSpec:
         fingerprint: hash of the source of the function; None where it is not known.
         handler_changed: when a batch went on with another function, seconds since 1970.
         pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
+        work: ready-made work that runs instead of a function, as `ready.Kind.check` returned it; `target` is its title
+            then. None for a function.
     """
 
     target: str
@@ -195,6 +197,7 @@ class BatchSpec:
     fingerprint: str | None = None
     handler_changed: tuple[float, ...] = ()
     out: str | None = None
+    work: Mapping[str, Any] | None = None
 
     def shown(self) -> BatchSpec:
         """The same for people and logs: without what addresses may carry of secrets."""

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from batchq.app.notify import prepare
 from batchq.app.request import StartRequest, spec_of
-from batchq.app.verbs import check_targets, make
+from batchq.app.verbs import check_work, make
 from batchq.errors import UsageError
-from batchq.fingerprint import fingerprint
 from batchq.inputs import open_reader
 from batchq.store.home import BatchFolder, FileLock, Home
 
@@ -44,7 +43,7 @@ def enqueue(
         spec = replace(spec, source=replace(spec.source, name=name))
     if within is not None:
         spec = replace(spec, source=replace(spec.source, within=within))
-    spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
+    spec = check_work(spec)
     open_reader(spec.source, strict_first=True).close()
     prepare(home, spec, note)
     return make(home, request.batch_id, spec, turn=priority, lock=lock)

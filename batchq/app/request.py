@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from batchq.app.outfile import check_new
 from batchq.app.signature import is_in_variable
@@ -15,10 +16,14 @@ from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choi
 from batchq.errors import UsageError
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
+from batchq.ready import KINDS, kind
 from batchq.redaction import fields_of
 from batchq.spec import BatchSpec
 from batchq.units import bytes_of, moment_of, share_of
 from batchq.urls import addresses_of
+
+NOTHING_TO_RUN: Final = "it is not said what is to run over the items"
+WHAT_TO_RUN: Final = f"Name a function with --func, or use {', '.join('--' + name for name in KINDS)}."
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class StartRequest:
 
     Attributes:
         input: a file or a pattern of files, several of them, or ``-`` for standard input.
-        func: TARGET of the handler.
+        func: TARGET of the handler; None where `work` is to be done.
         batch_id: the user's own id; None chooses one.
         input_format: None tells it by the file's name.
         setup: TARGET of a context manager that each worker enters once.
@@ -76,10 +81,11 @@ class StartRequest:
         redact: names and paths of fields that logs and reports do not show, with commas between them.
         out: a file to which results are written while the batch runs.
         overwrite: `out` may exist already.
+        work: ready-made work instead of a function: its ``kind``, of `ready.KINDS`, and its options.
     """
 
     input: str | Sequence[str]
-    func: str
+    func: str | None = None
     batch_id: str | None = None
     input_format: str | None = None
     setup: str | None = None
@@ -128,6 +134,7 @@ class StartRequest:
     strict: bool = False
     out: str | None = None
     overwrite: bool = False
+    work: Mapping[str, Any] | None = None
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -155,7 +162,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
     redact = fields_of(request.redact)
     notify, notify_at = notices_of(request.notify, request.notify_at)
     cwd = Path.cwd()
-    target, folder = split_target(request.func, cwd)
+    target, folder, work = _work_of(request, cwd)
     setup = split_target(request.setup, cwd)[0] if request.setup else None
     source = source_of(request)
     return BatchSpec(
@@ -200,7 +207,23 @@ def spec_of(request: StartRequest) -> BatchSpec:
         ),
         redact=redact,
         out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
+        work=work,
     )
+
+
+def _work_of(request: StartRequest, cwd: Path) -> tuple[str, Path, dict[str, Any] | None]:
+    """The target of a batch, the folder in which it is found, and the ready-made work that it is, if it is any."""
+    asked = request.work
+    if asked is None:
+        if request.func is None:
+            raise UsageError(NOTHING_TO_RUN, WHAT_TO_RUN)
+        return *split_target(request.func, cwd), None
+    name = asked["kind"]
+    if request.func is not None or request.setup is not None:
+        other = "--func" if request.func is not None else "--setup"
+        raise UsageError(f"--{name} and {other} exclude each other")
+    work = {"kind": name, **kind(name).check(asked)}
+    return work["title"], cwd, work
 
 
 def notices_of(addresses: Iterable[str], share: str | None) -> tuple[tuple[str, ...], float | None]:

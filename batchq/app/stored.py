@@ -188,6 +188,7 @@ def _chosen(spec: BatchSpec) -> dict[str, Any]:
         "shuffle": source.shuffle,
         "strict": spec.strict,
         "redact": spec.redact,
+        "work": dict(spec.work or {}),
         "out": spec.out,
     }
     chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value}

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Protocol
 
 from batchq.app.items import AttemptDetails, ItemDetails, attempt_details, details
 from batchq.app.request import StartRequest, spec_of
-from batchq.app.verbs import check_targets
+from batchq.app.verbs import check_work
 from batchq.config import check_count
 from batchq.engine.hiding import Hiding
 from batchq.engine.tryout import BATCH_ID, try_out
@@ -92,7 +92,7 @@ def run_tryout(
     for seq in seqs:
         check_count("--item", seq)
     spec = spec_of(request)
-    check_targets(spec)
+    check_work(spec)
     records = _records(spec, count, seqs, stdin)
     rehearsal = _Rehearsal(listener, Redaction(spec.redact))
     with _heard(listener.said, rehearsal.cleaned):

@@ -17,6 +17,7 @@ from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
 from batchq.engine.supervisor import Supervisor
+from batchq.engine.work import load_work
 from batchq.errors import (
     BatchExists,
     BatchqError,
@@ -26,8 +27,8 @@ from batchq.errors import (
     TargetError,
     UsageError,
 )
-from batchq.fingerprint import fingerprint
-from batchq.handlers import Handler, load_handler, load_target, split_target, unpickle
+from batchq.fingerprint import fingerprint_of
+from batchq.handlers import split_target
 from batchq.inputs import open_reader
 from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, TAKE, Tally
 from batchq.spec import BatchSpec
@@ -76,7 +77,7 @@ def start(
         UsageError: an option, the target, the input, the id or the home cannot be used.
     """
     spec = spec_of(request)
-    spec = replace(spec, fingerprint=fingerprint(check_targets(spec).function, spec.target))
+    spec = check_work(spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     try:
         prepare(home, spec, hooks.note)
@@ -348,15 +349,16 @@ def _function_of(
         spec = replace(spec, on_finish=None, out=None, notify=())  # sealed anew, they would be ours
     if func is not None:
         target, found = split_target(func, Path.cwd())
-        spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None)
+        spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None, work=None)
         pickled = None
     if setup is not None:
         spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
-    if not Path(spec.folder).is_dir():
+    if spec.work is None and not Path(spec.folder).is_dir():
         raise TargetError(spec.target, f"its folder {spec.folder} is gone", "Name the function with --func.")
-    handler = check_targets(spec, pickled)
     if spec.pickled_by is None:
-        spec = noting_change(before, replace(spec, fingerprint=fingerprint(handler.function, spec.target)))
+        spec = noting_change(before, check_work(spec))
+    else:
+        load_work(spec, pickled)
     return spec, pickled
 
 
@@ -387,13 +389,6 @@ def exit_code(ending: Ending, tally: Tally) -> int:
     return ending.exit_code
 
 
-def check_targets(spec: BatchSpec, pickled: bytes | None = None) -> Handler:
-    """The function of a batch; raises `TargetError` where it, or the setup, cannot be used."""
-    folder = Path(spec.folder)
-    if spec.pickled_by is None:
-        handler = load_handler(spec.target, folder)
-    else:
-        handler = unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
-    if spec.setup:
-        load_target(spec.setup, folder)
-    return handler
+def check_work(spec: BatchSpec) -> BatchSpec:
+    """`spec` with the fingerprint of what it runs; raises `UsageError` where that, or the setup, cannot be used."""
+    return replace(spec, fingerprint=fingerprint_of(spec, load_work(spec).handler.function))

@@ -33,6 +33,7 @@ from batchq.cli.settings import blamed
 from batchq.cli.show import log, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
+from batchq.cli.work_options import gather_work, start_work
 from batchq.config import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def cli(context: click.Context) -> None:
 @click.argument("input", metavar="INPUT...", nargs=-1, required=True)
 @click.option(
     "--func",
-    required=True,
     metavar="TARGET",
     help="The function to run, async or not: package.module:function or path/file.py:function. "
     "It takes the item, or the item and a context.",
@@ -108,6 +108,7 @@ def cli(context: click.Context) -> None:
     metavar="TARGET",
     help="A context manager that each worker enters once, say an HTTP client; handlers find its value as ctx.resource.",
 )
+@start_work
 @start_inputs
 @start_retries
 @start_results
@@ -161,6 +162,7 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
     """
     if queue and detach:
         raise click.UsageError("--queue and --detach exclude each other: a server runs it, or this machine at once")
+    gather_work(options)
     if console.server is not None:
         return start_there(console, options, priority, detach or queue)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from batchq.cli.console import Console, hidden_server
+from batchq.cli.work_options import gather_work
 
 if TYPE_CHECKING:
     from batchq.app.items import AttemptDetails, ItemDetails
@@ -67,6 +68,7 @@ def _try(console: Console, /, count: int | None, seqs: tuple[int, ...], **option
     console.only_here("items are tried on this machine", by_variable=False)
     if count is not None and seqs:
         raise click.UsageError("-n and --item exclude each other")
+    gather_work(options)
     known = {each.name for each in fields(StartRequest)}
     request = StartRequest(**{name: value for name, value in options.items() if name in known})
     stdin = sys.stdin.buffer if "-" in request.input else None

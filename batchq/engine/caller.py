@@ -52,7 +52,7 @@ class Caller:
         arguments: tuple[Any, ...] = (payload,)
         if handler.wants_context and item:
             slot.waits = Waits()
-            till = self._pacer.till(slot.waits) if self._pacer else None
+            till = self._pacer.till(slot.waits, item) if self._pacer else None
             arguments = (payload, job.context_of(item, till))
         if handler.is_async and not self.probe.blocks:
             return await handler.function(*arguments)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from batchq.engine.gate import Gate
+from batchq.engine.http_errors import LONGEST_WAIT
 from batchq.engine.slot import Waits
+from batchq.model import Item
 from batchq.pace import Book, Charge
 
 
@@ -38,14 +40,17 @@ class Pacer:
         """A number that changes with the limits."""
         self.gate = Gate(self._lease, lambda slots: self._wake(slots), self._give_back)
 
-    def start(self, wake: Callable[[int], None]) -> None:
+    def start(self, wake: Callable[[int], None], hold: Callable[[Item, float], None]) -> None:
         """Begin, in the running event loop.
 
         Args:
             wake: called with a number of slots that may look for work.
+            hold: called with an item for whose sake nothing may begin for so many seconds.
         """
         self._loop = asyncio.get_running_loop()
         self._wake = wake
+        self._hold = hold
+        self._thread = threading.get_ident()
 
     def limit(self, pace: int, paced: bool) -> None:
         """Other limits hold, or the same.
@@ -57,9 +62,17 @@ class Pacer:
         self.pace = pace
         self.gate.set(pace if paced else 0)
 
-    def till(self, waits: Waits) -> AttemptTill:
-        """Where an attempt pays."""
-        return AttemptTill(self, waits)
+    def till(self, waits: Waits, item: Item) -> AttemptTill:
+        """Where an attempt at `item` pays."""
+        return AttemptTill(self, waits, item)
+
+    def hold(self, item: Item, seconds: float) -> None:
+        """Let nothing begin for so long, from whatever thread."""
+        seconds = min(seconds, LONGEST_WAIT)
+        if threading.get_ident() == self._thread:
+            self._hold(item, seconds)  # before the slot of the caller begins the next item
+        else:
+            self._in_loop(self._hold, item, seconds)
 
     def _lease(self, pace: int, wanted: int) -> None:
         self._enter(
@@ -99,10 +112,12 @@ class AttemptTill:
     Args:
         pacer: the pace of this process.
         waits: the attempt's, whose time is none of the handler's.
+        item: what is attempted.
     """
 
-    def __init__(self, pacer: Pacer, waits: Waits) -> None:
+    def __init__(self, pacer: Pacer, waits: Waits, item: Item) -> None:
         self._pacer = pacer
+        self._item = item
         self.charge = pacer.charge
         self.begin_wait = waits.begin
         self.end_wait = waits.end
@@ -111,6 +126,10 @@ class AttemptTill:
     def pace(self) -> int:
         """A number that changes with the limits."""
         return self._pacer.pace
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing of the whole batch begin for so long."""
+        self._pacer.hold(self._item, seconds)
 
 
 def in_memory(book: Book) -> Enter:

@@ -93,7 +93,7 @@ class Runner:
         """Start the slots, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         if self._pacer:
-            self._pacer.start(self._wake)
+            self._pacer.start(self._wake, self._sink.overloaded)
         for slot in self._slots:
             self._open(slot)
         self._ticker.start(interval_for(self.job.timeout))

@@ -41,10 +41,13 @@ class Strategies:
         """Seconds to wait after attempt number `attempt` (from 1) failed with `error`; None to give up."""
         state = self._state(attempt)
         state.set_exception((type(error), error, None))
+        trace = error.__traceback__
         try:
             answer = self._retrying.iter(state)
         except (RetryError, type(error)):
             return None
+        finally:
+            error.__traceback__ = trace  # tenacity has raised it once more, which is nothing that users need see
         return float(answer) if isinstance(answer, DoSleep) else 0.0
 
     def delay(self, attempt: int) -> float:

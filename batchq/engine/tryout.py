@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Final
 
+from batchq.context import Context
 from batchq.engine.job import Job
 from batchq.engine.limits import retry_config
 from batchq.engine.memory import MemoryBatch
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler
+from batchq.engine.work import load_work
 from batchq.errors import Halt
-from batchq.handlers import entered, load_handler, load_target
+from batchq.handlers import Handler, entered
 from batchq.model import FailedAttempt, Item, Outcome
 from batchq.pace import Book, budgets_of, rates_of
+from batchq.ready import Work
 from batchq.redaction import Redaction
 from batchq.spec import BatchSpec
 
@@ -56,12 +58,11 @@ async def try_out(
         SetupFailed: the resource that --setup names could not be entered.
         TargetError: the function cannot be used.
     """
-    folder = Path(spec.folder)
-    handler = load_handler(spec.target, folder)
+    work = load_work(spec)
     book = Book(rates_of(spec.rates), budgets_of(spec.budgets))
-    async with entered(load_target(spec.setup, folder) if spec.setup else None) as resource:
+    async with entered(work.setup) as resource:
         job = Job(
-            handler,
+            _told_before(work),
             RetryHandler(retry_config(spec)),
             spec.timeout,
             BATCH_ID,
@@ -76,3 +77,17 @@ async def try_out(
         except Halt as halt:
             return dict(book.spent), str(halt)
     return dict(book.spent), None
+
+
+def _told_before(work: Work) -> Handler:
+    """The handler, which prints what it is about to do before its first attempt at each item."""
+    handler, preview = work.handler, work.preview
+    if preview is None:
+        return handler
+
+    async def told(item: Any, ctx: Context) -> Any:
+        if ctx.attempt == 1:
+            print(preview(item, ctx))
+        return await handler.function(item, ctx)
+
+    return Handler.of(told, handler.name)

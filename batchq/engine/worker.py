@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
 from typing import Final
 
 from batchq.config import NAN_NULL
@@ -38,8 +37,9 @@ from batchq.engine.parent import Parent
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler, load_what_failures_need
 from batchq.engine.runner import Runner
+from batchq.engine.work import load_work
 from batchq.errors import BatchqError, DiskFull
-from batchq.handlers import Handler, entered, load_handler, load_target, unpickle
+from batchq.handlers import entered
 from batchq.leaving import QuickExit
 from batchq.model import FailedAttempt, Item, Outcome
 from batchq.redaction import Redaction
@@ -163,11 +163,10 @@ class Worker:
         self._leave = asyncio.Event()
         self._parent.when_gone(self._supervisor_gone)
         spec = self._spec.spec
-        handler = self._load_handler()
-        setup = load_target(spec.setup, Path(spec.folder)) if spec.setup else None
-        async with entered(setup) as resource:
+        work = load_work(spec, self._pickled())
+        async with entered(work.setup) as resource:
             job = Job(
-                handler,
+                work.handler,
                 RetryHandler(retry_config(spec)),
                 spec.timeout,
                 self._spec.batch_id,
@@ -209,13 +208,11 @@ class Worker:
         self._place.leave()
         self._lock.remove()
 
-    def _load_handler(self) -> Handler:
-        spec = self._spec.spec
-        if spec.pickled_by is None:
-            return load_handler(spec.target, Path(spec.folder))
+    def _pickled(self) -> bytes | None:
+        if self._spec.spec.pickled_by is None:
+            return None
         with closing(BatchReader.open(self._folder.database)) as reader:
-            pickled, _ = reader.handler()
-        return unpickle(pickled or b"", spec.target, Path(spec.folder), spec.pickled_by)
+            return reader.handler()[0]
 
     # What the runner calls, in the loop ----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, BinaryIO, Final
 
-from batchq.app.request import StartRequest
+from batchq.app.request import NOTHING_TO_RUN, StartRequest
 from batchq.app.words import iso
 from batchq.errors import InputError, ServerUnreachable, UsageError
 from batchq.inputs import gather
@@ -19,7 +19,7 @@ from batchq.units import moment_of
 PIECE: Final = 256 * 1024
 LARGE: Final = 1 << 20
 """Bytes; what is smaller has been sent by the time that one has asked."""
-OWNERS: Final = ("on_finish", "out", "overwrite", "notify", "notify_at")
+OWNERS: Final = ("on_finish", "out", "overwrite", "notify", "notify_at", "work")
 """What only the owner of a server may say: it runs commands, writes files or calls others there."""
 SENT_OTHERWISE: Final = frozenset({"input", "deadline"})
 TRIES: Final = 3
@@ -51,8 +51,10 @@ class Order:
         given = {each.name for each in fields(StartRequest) if _is_given(request, each.name, each.default)}
         for name in OWNERS:
             if name in given:
-                option = f"--{name.replace('_', '-')}"
+                option = f"--{request.work['kind'] if name == 'work' and request.work else name.replace('_', '-')}"
                 raise UsageError(f"{option} is not for a server: only its owner may say that", f"Leave {option} out.")
+        if request.func is None:
+            raise UsageError(NOTHING_TO_RUN, "Name a function of the server with --func.")
         names = (request.input,) if isinstance(request.input, str) else tuple(request.input)
         source = gather(names, request.input_format)
         if source.files:

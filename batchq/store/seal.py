@@ -52,7 +52,9 @@ class Seal:
             code.append(["out", spec.out])
         if spec.notify:  # likewise; a batch from elsewhere must not make this machine call somebody
             code.append(["notify", *spec.notify])
-        named = json.dumps(code).encode()
+        if spec.work is not None:  # likewise
+            code.append(["work", spec.work])
+        named = json.dumps(code, sort_keys=True).encode()
         return hmac.new(key, named + b"\0" + (pickled or b""), "sha256").hexdigest()
 
     def places(self) -> list[Path]:

@@ -54,6 +54,31 @@ def test_budget_that_is_used_up_stops_the_batch() -> None:
     assert 5 <= stopped.value.report.success_count <= 10
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_handler_lets_the_whole_batch_wait(in_thread: bool) -> None:
+    begun: dict[int, float] = {}
+
+    def function(idea: int, ctx: Context) -> None:
+        begun[idea] = time.monotonic()
+        if idea == 0:
+            ctx.hold(0.4)
+
+    async def async_function(idea: int, ctx: Context) -> None:
+        function(idea, ctx)
+
+    report = run(function if in_thread else async_function, 4, max_concurrent=1)
+    assert report.success_count == 4
+    assert min(begun[idea] for idea in (1, 2, 3)) - begun[0] >= 0.4
+
+
+def test_no_wait_that_is_none_is_asked_for() -> None:
+    async def function(idea: int, ctx: Context) -> None:
+        ctx.hold(-1)
+
+    (item,) = run(function, 1).results
+    assert (item["status"], item["error"]) == ("failed", "seconds must be a number from 0, not -1")
+
+
 @pytest.mark.parametrize("amount", [-1, float("nan"), float("inf"), "5", True])
 def test_amount_that_is_none_fails_the_item_and_says_why(amount: object) -> None:
     async def function(idea: int, ctx: Context) -> None:

@@ -33,6 +33,7 @@ OWNERS: Final[Mapping[str, str]] = {
     "overwrite": "it replaces a file on the server",
     "notify": "it lets the server call an address",
     "notify_at": "it lets the server call an address",
+    "work": "it lets the server run a command or call an address",
 }
 """Fields of a request that only the owner of a server may say, and why."""
 SAID_OTHERWISE: Final = frozenset({"input", "func", "batch_id"})

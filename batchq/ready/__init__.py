@@ -1,0 +1,59 @@
+"""Ready-made work: handlers that batchq brings along, made from options rather than from a function of the user's.
+
+    options ─▶ check(options) ─▶ BatchSpec.work (JSON, sealed) ─▶ make(work), in each worker ─▶ Work
+
+Each kind has a module of its own in this room with these two functions.  A kind is imported when a batch wants it, and
+its libraries with it, which an extra may bring.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+from batchq.context import Context
+from batchq.handlers import Handler
+
+KINDS: Final[Mapping[str, str]] = {
+    "exec": "batchq.ready.command",
+    "http": "batchq.ready.http",
+    "llm": "batchq.ready.llm",
+}
+"""By the option that asks for it, the module of each kind."""
+
+
+class Work(NamedTuple):
+    """What a batch runs.
+
+    Attributes:
+        handler: is called with each item.
+        setup: makes the context manager that each worker enters once; None for none.
+        preview: what the handler is about to do with an item, in words without secrets, for `batchq try`; None where
+            there is nothing to show.
+    """
+
+    handler: Handler
+    setup: Callable[[], Any] | None = None
+    preview: Callable[[Any, Context], str] | None = None
+
+
+class Kind(Protocol):
+    """What the module of a kind has."""
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What is stored of `options`, which JSON can hold: no secret, and nothing that only this process knows.
+
+        Its ``title`` is shown where of another batch the TARGET is.
+
+        Raises:
+            UsageError: an option cannot be used, or the extra that brings its library is not installed.
+        """
+
+    def make(self, work: Mapping[str, Any]) -> Work:
+        """The handler of what `check` returned."""
+
+
+def kind(name: str) -> Kind:
+    """The module of one of `KINDS`."""
+    return cast(Kind, importlib.import_module(KINDS[name]))

@@ -1,0 +1,127 @@
+"""The body of a request: the item as JSON, or a template.
+
+In a template that is JSON, a field between quotes is written as a part of that text, and one outside of them as a
+value: whatever the item has in it, what is sent is JSON.
+
+    {"prompt": "Title for: {text}", "n": {n}, "tags": {tags}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+from batchq.errors import UsageError
+from batchq.ready.messages import says_json
+from batchq.ready.templates import Field, Piece, Template, text_of, value_of
+
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Body:
+    """What is sent of an item.
+
+    Attributes:
+        template: None for the whole item as JSON.
+        quoted: of a template that is JSON, for each of its pieces whether it stands between quotes; else None.
+
+    Example:
+        >>> body = Body.of('{"text": "About {text}", "n": {n}}', "--body", "")
+        >>> body.render({"text": 'a "b"', "n": [1]})
+        (b'{"text": "About a \\\\"b\\\\"", "n": [1]}', 'application/json')
+    """
+
+    template: Template | None = None
+    quoted: tuple[bool, ...] | None = None
+
+    @classmethod
+    def of(cls, text: str, option: str, content_type: str) -> Body:
+        """Look at a template.
+
+        Args:
+            text: the template.
+            option: where it was given.
+            content_type: what the headers say that it is; empty where they say nothing.
+
+        Raises:
+            UsageError: its syntax is wrong, or it is no JSON although the headers say so.
+        """
+        is_form = content_type.partition(";")[0].strip().lower() == FORM
+        template = Template.of(text, option, _in_form if is_form else text_of)
+        pieces = template.pieces
+        if is_form or not (pieces and isinstance(pieces[0], str) and pieces[0].lstrip()[:1] in ("{", "[", '"')):
+            return cls(template)
+        quoted = _quoted(pieces)
+        sample = "".join(_example(piece, within) for piece, within in zip(pieces, quoted, strict=True))
+        try:
+            json.loads(sample)
+        except ValueError as error:
+            if says_json(content_type):
+                reason = f"it is no JSON, although its Content-Type says so: {error}"
+                raise UsageError(f"{option}: {reason}", "Fields may stand as values, or between quotes.") from None
+            return cls(template)
+        return cls(template, quoted)
+
+    def render(self, item: Any) -> tuple[bytes, str]:
+        """The body for `item`, and what it is where the headers do not say that; raises as `Template.render`."""
+        if self.template is None:
+            return _encoded(json.dumps(item, ensure_ascii=False)), JSON
+        if self.quoted is not None:
+            pairs = zip(self.template.pieces, self.quoted, strict=True)
+            made = "".join([self._in_json(piece, within, item) for piece, within in pairs])
+            return _encoded(made), JSON
+        made = self.template.render(item)
+        return _encoded(made), JSON if self.template.jinja is not None and _is_json(made) else TEXT
+
+    def _in_json(self, piece: Piece, within: bool, item: Any) -> str:
+        if not isinstance(piece, Field) or self.template is None:
+            return str(piece)
+        value = value_of(item, piece.name, self.template.option)
+        if not within:
+            return json.dumps(value, ensure_ascii=False)
+        return json.dumps(text_of(value), ensure_ascii=False)[1:-1]
+
+
+def _quoted(pieces: Sequence[Piece]) -> tuple[bool, ...]:
+    """Of each piece, whether it begins within quotes."""
+    found = []
+    within = escaped = False
+    for piece in pieces:
+        found.append(within)
+        for letter in piece if isinstance(piece, str) else "":
+            if escaped:
+                escaped = False
+            elif letter == "\\":
+                escaped = within
+            elif letter == '"':
+                within = not within
+    return tuple(found)
+
+
+def _example(piece: Piece, within: bool) -> str:
+    return piece if isinstance(piece, str) else "x" if within else "0"
+
+
+def _in_form(value: Any) -> str:
+    return quote_plus("" if value is None else text_of(value), errors="backslashreplace")
+
+
+def _is_json(text: str) -> bool:
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _encoded(text: str) -> bytes:
+    # Half a character can stand in JSON as its number, and in nothing else.
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,133 @@
+"""Jinja templates, in a sandbox; the one module that imports Jinja."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, pass_context
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing as not_given
+
+from batchq.errors import MissingField, TemplateFailed, UsageError
+from batchq.ready.templates import ITEM, Express, Field, Piece, Variable, missing, pieces_of, value_of
+
+_FIELD: Final = "_batchq_field"
+_VARIABLE: Final = "_batchq_variable"
+_ITEM: Final = "_batchq_item"
+_VARIABLES: Final = "_batchq_variables"
+
+
+class _NoField(UndefinedError):
+    """Something that is not there was used."""
+
+    def __init__(self, within: Any, name: Any, message: str | None = None) -> None:
+        super().__init__(message)
+        self.within = within
+        self.name = name
+
+
+class _Missing(StrictUndefined):
+    """Remembers of what it is missing, for the error."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str | None = None, obj: Any = not_given, name: Any = None, exc: Any = None) -> None:
+        super().__init__(hint, obj, name, functools.partial(_NoField, obj, name))  # type: ignore[arg-type]
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Prefers a field of an item to the method of a dict: ``{{ order.items }}`` is a field if there is one."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+class Jinja:
+    """A Jinja template, in which fields in single braces work too, outside of what is Jinja's and of raw blocks.
+
+    Args:
+        text: the template.
+        option: where it was given.
+        express: how each value stands in it.
+        variables: ``${KEY}`` stands for a variable of the environment.
+
+    Raises:
+        UsageError: its syntax is wrong.
+
+    Example:
+        >>> from batchq.ready.templates import text_of
+        >>> item = {"text": "a", "author": {"name": "b"}}
+        >>> Jinja("{{ text | upper }} by {author.name}", "--body", text_of).render(item)
+        'A by b'
+    """
+
+    def __init__(self, text: str, option: str, express: Express, variables: bool = False) -> None:
+        self.pieces: tuple[Piece, ...] = ()
+        self._option = option
+        sandbox = _Sandbox(
+            undefined=_Missing,
+            keep_trailing_newline=True,
+            finalize=lambda value: value if isinstance(value, Undefined) else express(value),
+        )
+        sandbox.globals[_FIELD] = pass_context(functools.partial(_field, option))
+        sandbox.globals[_VARIABLE] = _variable
+        try:
+            self._template = sandbox.from_string(self._without_single_braces(sandbox, text, variables))
+        except TemplateSyntaxError as error:
+            raise UsageError(
+                f"{option}, line {error.lineno}: {error.message}", "{{ or {% make it a Jinja template."
+            ) from None
+
+    def render(self, item: Any, variables: Mapping[str, str] | None = None) -> str:
+        """The text for `item`; raises `MissingField` or `TemplateFailed`."""
+        fields = item if isinstance(item, dict) else {}
+        try:
+            return self._template.render({**fields, ITEM: item, _ITEM: item, _VARIABLES: variables or {}})
+        except _NoField as error:
+            if error.within is not_given:
+                raise missing(item, str(error.name), self._option) from None
+            if isinstance(error.within, dict):
+                raise missing(error.within, str(error.name), self._option) from None
+            raise TemplateFailed(self._option, str(error)) from None
+        except MissingField:
+            raise
+        except TemplateError as error:
+            raise TemplateFailed(self._option, str(error)) from None
+        except Exception as error:  # whatever its expressions raise: a sum of a text and a number
+            raise TemplateFailed(self._option, f"{type(error).__name__}: {error}") from None
+
+    def _without_single_braces(self, sandbox: _Sandbox, text: str, variables: bool) -> str:
+        """`text` with the fields in single braces as Jinja's own expressions."""
+        parts: list[str] = []
+        is_raw = False
+        for _, kind, value in sandbox.lex(text):
+            if kind in ("raw_begin", "raw_end"):
+                is_raw = kind == "raw_begin"
+            if kind != "data" or is_raw:
+                parts.append(value)
+                continue
+            pieces = pieces_of(value, variables)
+            self.pieces += pieces
+            parts += [_expression(piece) for piece in pieces]
+        return "".join(parts)
+
+
+def _field(option: str, context: Context, name: str) -> Any:
+    return value_of(context.parent[_ITEM], name, option)
+
+
+@pass_context
+def _variable(context: Context, name: str) -> str:
+    value: str = context.parent[_VARIABLES][name]
+    return value
+
+
+def _expression(piece: Piece) -> str:
+    if isinstance(piece, Field):
+        return f'{{{{ {_FIELD}("{piece.name}") }}}}'
+    return f'{{{{ {_VARIABLE}("{piece.name}") }}}}' if isinstance(piece, Variable) else piece
