@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from batchq.errors import ConfigError
+from batchq.pace import ITEMS
 
 LOOK_SECONDS: Final = 0.5
 """Whoever waits for a rate looks so often whether that has changed."""
@@ -23,6 +24,10 @@ class Till(Protocol):
     @property
     def pace(self) -> int:
         """A number that changes with the rate limits."""
+
+    @property
+    def limits_spending(self) -> bool:
+        """Whether a rate or a budget limits what is spent."""
 
     def charge(self, amounts: Mapping[str, float], again: bool = False) -> concurrent.futures.Future[int]:
         """Charge so much of each unit; the answer is when it may be used (monotonic clock, nanoseconds).
@@ -41,6 +46,9 @@ class Till(Protocol):
     def hold(self, seconds: float) -> None:
         """Let nothing of the whole batch begin for so long."""
 
+    def held(self) -> float:
+        """For so many seconds yet the server that items call is not to be called."""
+
 
 class Spending:
     """What `Context.spend` returns: an amount that is charged already.
@@ -55,10 +63,15 @@ class Spending:
         ...     return answer.text
     """
 
-    def __init__(self, till: Till | None, amounts: Mapping[str, float]) -> None:
+    def __init__(self, till: Till | None, amounts: Mapping[str, float], counts: bool = True) -> None:
         self._till = till
         self._amounts = _checked(amounts)
-        self._charged = till.charge(self._amounts) if till and self._amounts else None
+        self._charged = till.charge(self._amounts, again=not counts) if till and self._amounts else None
+        # Where nothing limits it, it is due at once: to hear that takes a transaction, and calls that have waited for
+        # one come in crowds.
+        self._is_due = till is not None and counts and not till.limits_spending
+        self._pace = 0
+        self._missed = False
 
     def __await__(self) -> Generator[Any, None, Spending]:
         return self._wait_async().__await__()
@@ -82,11 +95,11 @@ class Spending:
             return
         self._till.begin_wait()
         try:
-            start, pace = self._charged.result(), self._till.pace
-            while (pause := (start - time.monotonic_ns()) / 1e9) > 0:
-                time.sleep(min(pause, LOOK_SECONDS))
-                if self._till.pace != pace:
-                    start, pace = self._till.charge(self._amounts, again=True).result(), self._till.pace
+            start = 0 if self._is_due else self._charged.result()
+            while (pause := self._pause(self._till, start)) is not None:
+                time.sleep(pause)
+                if (again := self._charged_anew(self._till)) is not None:
+                    start = again.result()
         finally:
             self._till.end_wait()
 
@@ -95,15 +108,30 @@ class Spending:
             return self
         self._till.begin_wait()
         try:
-            start, pace = await asyncio.wrap_future(self._charged), self._till.pace
-            while (pause := (start - time.monotonic_ns()) / 1e9) > 0:
-                await asyncio.sleep(min(pause, LOOK_SECONDS))
-                if self._till.pace != pace:
-                    again = self._till.charge(self._amounts, again=True)
-                    start, pace = await asyncio.wrap_future(again), self._till.pace
+            start = 0 if self._is_due else await asyncio.wrap_future(self._charged)
+            while (pause := self._pause(self._till, start)) is not None:
+                await asyncio.sleep(pause)
+                if (again := self._charged_anew(self._till)) is not None:
+                    start = await asyncio.wrap_future(again)
         finally:
             self._till.end_wait()
         return self
+
+    def _pause(self, till: Till, start_ns: int) -> float | None:
+        """Seconds until the next look; None where it is time. What may be used from `start_ns` on is charged."""
+        self._pace = till.pace
+        due = (start_ns - time.monotonic_ns()) / 1e9
+        held = till.held()
+        # A time that comes while nobody may call the server is missed: with all that wait for it, it would be a crowd.
+        self._missed = 0 < held >= due
+        pause = max(due, held)
+        return min(pause, LOOK_SECONDS) if pause > 0 else None
+
+    def _charged_anew(self, till: Till) -> concurrent.futures.Future[int] | None:
+        """When it may be used instead, where the time that was known counts no more."""
+        if self._missed:
+            return till.charge({**self._amounts, ITEMS: 1.0}, again=True) if till.held() <= 0 else None
+        return till.charge(self._amounts, again=True) if till.pace != self._pace else None
 
 
 @dataclass(frozen=True)
@@ -138,7 +166,8 @@ class Context:
         """Tell how much this attempt spends, by units of your own: tokens, usd.
 
         A unit that has a ``--rate`` is waited for, which counts neither as the handler's time nor for its timeout;
-        one that has a ``--budget`` pauses the batch when that is used up; all are shown in status and report.
+        one that has a ``--budget`` pauses the batch when that is used up; all are shown in status and report. While the
+        batch is held back (a server has answered 429, or `hold`), it is waited as well.
 
         Args:
             amounts: by unit; numbers from 0.
@@ -153,12 +182,24 @@ class Context:
             >>> async def handler(item, ctx):
             ...     await ctx.spend(tokens=len(item["text"]) // 4, usd=0.002)
         """
-        spending = Spending(self.till, amounts)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            spending.wait()
-        return spending
+        return _waited(Spending(self.till, amounts))
+
+    def turn(self) -> Spending:
+        """Wait for the turn of another call, in a handler that calls its server more than once for an item.
+
+        Such a call counts for a ``--rate`` of attempts as the beginning of one does, and waits while the batch is held
+        back, which counts neither as the handler's time nor for its timeout.
+
+        Returns:
+            What to await in an async handler; a sync one has waited.
+
+        Example:
+            >>> async def handler(item, ctx):
+            ...     draft = await ask(item)
+            ...     await ctx.turn()
+            ...     return await improve(draft)
+        """
+        return _waited(Spending(self.till, {ITEMS: 1.0}, counts=False))
 
     def hold(self, seconds: float) -> None:
         """Let no attempt of the whole batch begin for so long, in other workers neither.
@@ -182,6 +223,15 @@ class Context:
         seconds = _checked({"seconds": seconds})["seconds"]
         if self.till is not None and seconds:
             self.till.hold(seconds)
+
+
+def _waited(spending: Spending) -> Spending:
+    """`spending`, which in a thread has waited."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        spending.wait()
+    return spending
 
 
 def _checked(amounts: Mapping[str, float]) -> dict[str, float]:

@@ -32,8 +32,9 @@
     ├── ItemFailed                 the item whose result was asked for has failed
     ├── RetriesExhausted           a single function failed in its last attempt as well
     ├── Permanent                  raised by a handler: do not try this item again
-    │   └── TemplateFailed         a template of ready-made work cannot be filled with this item
-    │       └── MissingField       the item has no field of that name
+    │   ├── TemplateFailed         a template of ready-made work cannot be filled with this item
+    │   │   └── MissingField       the item has no field of that name
+    │   └── AnswerRefused          a language model gives no answer that can be used, nor would it the next time
     ├── RetryAfter                 raised by a handler: try this item again, but not before that
     ├── Halt                       raised by a handler: begin nothing more of the whole batch
     └── ItemError                  recorded as an outcome, never raised to a caller
@@ -500,6 +501,10 @@ class MissingField(TemplateFailed):
     def __init__(self, option: str, field: str, has: str, near: str = "") -> None:
         super().__init__(option, f"item has no field {field!r}; {has}" + (f". Did you mean {near}?" if near else ""))
         self.field = field
+
+
+class AnswerRefused(Permanent):
+    """A language model gives no answer that can be used, and would not the next time: it refuses, or is cut off."""
 
 
 class RetryAfter(BatchqError):

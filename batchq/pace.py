@@ -27,6 +27,11 @@ AHEAD_NS: Final = 10**9
 FAR_NS: Final = 10 * 365 * 86_400 * 10**9
 """Ten years: nobody waits for longer, and a file can hold it."""
 
+PACES_STARTS: Final = 1
+"""What begins is limited…"""
+PACES_SPENDING: Final = 2
+"""… or what is spent, by a rate or a budget."""
+
 _PERIOD: Final = re.compile(
     r"\s*(\d*)\s*(s|m|h|d)(?:(?<=s)ec(?:onds?)?|(?<=m)in(?:utes?)?|(?<=h)(?:our)?s?|(?<=d)ays?)?\s*", re.IGNORECASE
 )
@@ -122,6 +127,18 @@ def budgets_of(texts: Iterable[str]) -> dict[str, float]:
     return budgets
 
 
+def paced_by(rates: Sequence[Rate], budgets: Mapping[str, float]) -> int:
+    """What these limits limit, as bits.
+
+    Example:
+        >>> paced_by(rates_of(["600/m"]), {"usd": 20.0}) == PACES_STARTS | PACES_SPENDING
+        True
+    """
+    starts = any(rate.unit == ITEMS for rate in rates)
+    spending = budgets or any(rate.unit != ITEMS for rate in rates)
+    return (PACES_STARTS if starts else 0) | (PACES_SPENDING if spending else 0)
+
+
 def _unit_of(name: str, text: str, unit: str) -> str:
     unit = unit.strip()
     if not _UNIT.fullmatch(unit):
@@ -214,9 +231,9 @@ class Book:
         return dict(self._spent)
 
     @property
-    def limits_items(self) -> bool:
-        """Whether something limits what begins."""
-        return any(rate.unit == ITEMS for rate in self.rates())
+    def paced(self) -> int:
+        """What is limited; see `paced_by`."""
+        return paced_by(self.rates(), self.budgets())
 
     def lease(self, wanted: int) -> Grant | None:
         """Starts for a worker that could make `wanted`; None where nothing limits them."""

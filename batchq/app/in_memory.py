@@ -116,7 +116,8 @@ class InMemory:
         # The number of items in a list is known before they are drawn.
         tally = collected.tally(max(batch.drawn, self._known or 0))
         self._watcher.note(tally)
-        self._watcher.display.show(Progress(RUNNING, None, batch.all_drawn or self._known is not None, tally))
+        all_known = batch.all_drawn or self._known is not None
+        self._watcher.display.show(Progress(RUNNING, None, all_known, tally, spent=self._book.spent))
 
 
 def batch_result(item: Item, outcome: Outcome) -> BatchResult:

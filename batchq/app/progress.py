@@ -14,7 +14,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Protocol, TextIO
 
-from batchq.app.text import progress_words
+from batchq.app.text import progress_words, spent_words
 from batchq.app.words import duration, rate
 from batchq.store.rows import Progress
 
@@ -258,7 +258,9 @@ def words(progress: Progress, pace: float | None, short: bool = False) -> str:
         left = tally.items - tally.done
         if left and progress.input_done:
             text += f", {duration(left / pace)} left"
-    return text
+    # Beside a bar there is no room for more than what most people look for.
+    spent = {unit: amount for unit, amount in progress.spent.items() if unit == "usd" or not short}
+    return text + (f", spent {spent_words(spent)}" if spent else "")
 
 
 def _counts(progress: Progress) -> str:

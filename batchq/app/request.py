@@ -16,7 +16,7 @@ from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choi
 from batchq.errors import UsageError
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
-from batchq.ready import KINDS, kind
+from batchq.ready import KINDS, PAID, kind
 from batchq.redaction import fields_of
 from batchq.spec import BatchSpec
 from batchq.units import bytes_of, moment_of, share_of
@@ -180,7 +180,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
         retry_backoff=request.retry_backoff,
         chunk_size=request.chunk_size,
         durability=request.durability,
-        max_uncommitted=request.max_uncommitted,
+        max_uncommitted=_uncommitted(request),
         grace=request.grace,
         fail_empty=request.fail_empty,
         nan=request.nan,
@@ -209,6 +209,13 @@ def spec_of(request: StartRequest) -> BatchSpec:
         out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
         work=work,
     )
+
+
+def _uncommitted(request: StartRequest) -> int:
+    """Outcomes that may be lost in a crash: where each is paid, none but those of what is in flight."""
+    asked = request.max_uncommitted
+    is_paid = request.work is not None and request.work["kind"] in PAID
+    return 1 if is_paid and asked == StartRequest.max_uncommitted else asked
 
 
 def _work_of(request: StartRequest, cwd: Path) -> tuple[str, Path, dict[str, Any] | None]:

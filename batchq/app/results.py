@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from batchq.app.atomic import replaced
 from batchq.app.flatten import Columns, flat_line, flat_row
 from batchq.app.items import hidden_rows
+from batchq.app.openai_lines import OPENAI, openai_lines
 from batchq.app.render import SCHEMA, csv_line, payload_of, plain, results_csv, results_jsonl
 from batchq.errors import OutputError
 from batchq.model import INVALID_INPUT
@@ -36,7 +37,7 @@ class Wanted:
     """Which results are asked for, and how they are to look.
 
     Attributes:
-        form: one of `FORMS`.
+        form: one of `FORMS`, or `OPENAI`.
         only: ``success`` or ``failed``; None for both.
         with_input: the item stands in its row.
         flatten: the parts of objects have names of their own.
@@ -104,6 +105,8 @@ def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
             return
         rows = _rows(reader, wanted)
         yield from _json_lines(rows, wanted)
+    elif wanted.form == OPENAI:
+        yield from openai_lines(reader.row(), _rows(reader, wanted))
     elif wanted.flatten:
         columns, rows = survey(reader, wanted)
         names = columns.names()
@@ -162,7 +165,7 @@ def follow(folder: BatchFolder, wanted: Wanted, sleep: Callable[[float], None] =
         wanted: which, and how; flat tables and Parquet cannot be followed.
         sleep: waits so many seconds between two looks.
     """
-    header = wanted.form != JSONL
+    header = wanted.form in SEPARATORS
     number = 0
     with reading(folder.database) as reader:
         while True:
@@ -196,6 +199,8 @@ def next_page(reader: ReportReader, wanted: Wanted, number: int, with_header: bo
         rows = _shown(reader, wanted, (row for row in page if wanted.only in (None, row.status)))
         if wanted.form == JSONL:
             text = "".join(_json_lines(rows, wanted))
+        elif wanted.form == OPENAI:
+            text = "".join(openai_lines(reader.row(), rows))
         else:
             separator = SEPARATORS[wanted.form]
             text = "".join(results_csv(rows, wanted.with_input, wanted.raw, separator, True, with_header))

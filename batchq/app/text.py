@@ -286,8 +286,17 @@ def spent_words(spent: Mapping[str, float]) -> str:
     Example:
         >>> spent_words({"tokens": 81200.0, "usd": 0.4225})
         '81,200 tokens, 0.4225 usd'
+        >>> spent_words({"tokens": 12_345_678_901, "usd": 8.55e-06})
+        '12,345,678,901 tokens, 0.00000855 usd'
     """
-    return ", ".join(f"{amount:,.10g} {unit}" for unit, amount in spent.items())
+    return ", ".join(f"{_amount(amount)} {unit}" for unit, amount in spent.items())
+
+
+def _amount(amount: float) -> str:
+    """A number without an exponent."""
+    if 1e-4 <= abs(amount) < 1e10:
+        return f"{amount:,.10g}"
+    return f"{amount:,.10f}".rstrip("0").rstrip(".")
 
 
 def left_out_words(skipped: Mapping[str, int]) -> str:

@@ -22,8 +22,9 @@ STDOUT = "-"
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "tsv", "parquet"]),
-    help="Form of a row; parquet needs batchq[parquet].  [default: by the name of --output, else jsonl]",
+    type=click.Choice(["jsonl", "csv", "tsv", "parquet", "openai"]),
+    help="Form of a row; parquet needs batchq[parquet]; openai is what a batch service writes, for batches of "
+    "--llm-batch.  [default: by the name of --output, else jsonl]",
 )
 @click.option("--with-input", is_flag=True, help="Add the item itself to each row.")
 @click.option(
@@ -71,6 +72,7 @@ def results(
       batchq results batch-20261125-001 --flatten --with-input -o titles.csv
       batchq results batch-20261125-001 --only failed --as-input > again.jsonl
     """
+    from batchq.app.openai_lines import OPENAI
     from batchq.app.results import JSONL, PARQUET, Wanted, form_of, whole_file
 
     output = None if output == STDOUT else output
@@ -93,7 +95,15 @@ def results(
         ("--json", console.as_json),
         ("a table in --output", output is not None and found != JSONL),
         ("--format parquet", found == PARQUET),
+        ("--format openai", found == OPENAI),
     )
+    _exclude(
+        ("--format openai", found == OPENAI),
+        ("--with-input", with_input),
+        ("--flatten", flatten),
+    )
+    if found == OPENAI:
+        console.only_here("--format openai is written where the batch is")
     if console.as_json:
         found = JSONL
     batches = console.batches()

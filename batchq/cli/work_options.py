@@ -8,15 +8,16 @@ from typing import Any, Final
 import click
 
 from batchq.cli.http_options import HTTP_NAMES, HTTP_OPTIONS
+from batchq.cli.llm_options import LLM_BATCH_NAMES, LLM_NAMES, LLM_OPTIONS, llm_work
 from batchq.cli.options import F, with_options
 
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {"http": HTTP_NAMES}
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {"http": HTTP_NAMES, "llm": LLM_NAMES, "llm_batch": LLM_BATCH_NAMES}
 """By kind, which is an option too, the options that go with it; several kinds may have the same one."""
 
 
 def start_work(command: F) -> F:
     """What runs over the items where that is no function."""
-    return with_options(command, [*HTTP_OPTIONS])
+    return with_options(command, [*HTTP_OPTIONS, *LLM_OPTIONS])
 
 
 def gather_work(options: dict[str, Any]) -> None:
@@ -26,7 +27,8 @@ def gather_work(options: dict[str, Any]) -> None:
         click.UsageError: two kinds of work are asked for, or an option of a kind stands without it.
     """
     given = {name: options.pop(name) for name in dict.fromkeys(name for names in NAMES.values() for name in names)}
-    given = {name: value for name, value in given.items() if value not in (None, (), False)}
+    # No comparison with False: 0 is given, too.
+    given = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
     asked = [kind for kind in NAMES if kind in given]
     if options.get("func") is not None:
         asked.insert(0, "func")
@@ -38,6 +40,8 @@ def gather_work(options: dict[str, Any]) -> None:
             kinds = " or ".join(_flag(kind) for kind, names in NAMES.items() if name in names)
             raise click.UsageError(f"{_flag(name)} is of use with {kinds} only")
     options["work"] = {"kind": asked[0], **given} if mine else None
+    if asked and asked[0] in ("llm", "llm_batch"):
+        options["work"] = llm_work(asked[0], given, options["budget"])
 
 
 def _flag(name: str) -> str:

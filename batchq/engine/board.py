@@ -22,7 +22,7 @@ _CELL: Final = 8
 _HEADER: Final = 16
 _PLACE: Final = 12
 _STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY, _DISK_FULL, _WAIT = range(7)
-_TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN, _BRAKE_AT = range(7, 15)
+_TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN, _BRAKE_AT, _BUSY_UNTIL = range(7, 16)
 _PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT, _ALLOWED, _OVERLOADS, _OBEYED = range(10)
 _RETIRING, _FAILED = range(10, 12)
 
@@ -34,7 +34,7 @@ class Limits(NamedTuple):
         timeout_us: microseconds of one attempt; 0 for no limit.
         retry_attempts: attempts of an item.
         pace: a number that changes with the rate limits.
-        paced: 1 where one of them limits what begins.
+        paced: what they limit; see `pace.paced_by`.
         workers: workers side by side.
     """
 
@@ -197,10 +197,25 @@ class Place:
         self._header[_DISK_FULL] = 1
 
     def hold(self, seconds: float) -> None:
-        """Let no worker begin an item for so long: the server that they call is overloaded."""
+        """Let no worker begin an item for so long."""
+        self._hold(_HOLD_UNTIL, seconds)
+
+    def overloaded(self, seconds: float) -> None:
+        """The server that items call is overloaded: let no worker begin one for so long, nor what has begun call it."""
+        self._cells[_OVERLOADS] += 1
+        self._hold(_HOLD_UNTIL, seconds)
+        self._hold(_BUSY_UNTIL, seconds)
+
+    @property
+    def overload_seconds(self) -> float:
+        """For so many seconds yet the server that items call is not to be called."""
+        until: int = self._header[_BUSY_UNTIL]
+        return max(0, until - time.monotonic_ns()) / 1e9 if until else 0.0
+
+    def _hold(self, cell: int, seconds: float) -> None:
         until = time.monotonic_ns() + int(seconds * 1e9)
         # Two workers may write at once; either of their values does.
-        self._header[_HOLD_UNTIL] = max(self._header[_HOLD_UNTIL], until)
+        self._header[cell] = max(self._header[cell], until)
 
     @property
     def held(self) -> bool:
@@ -243,10 +258,6 @@ class Place:
     def overloads(self) -> int:
         """How often this worker was told that the server which items call is overloaded."""
         return int(self._cells[_OVERLOADS])
-
-    def count_overload(self) -> None:
-        """The server that items call is overloaded."""
-        self._cells[_OVERLOADS] += 1
 
     @property
     def starving(self) -> bool:

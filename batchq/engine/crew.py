@@ -21,7 +21,7 @@ from batchq.engine.retry import RetryHandler
 from batchq.engine.watchdog import ABANDONED, Watchdog
 from batchq.errors import ItemTimeout
 from batchq.model import HALTED, WORKERS_PER_SESSION, BatchRow, FailedAttempt
-from batchq.pace import ITEMS, rates_of
+from batchq.pace import budgets_of, paced_by, rates_of
 from batchq.spec import BatchSpec
 from batchq.store.batch import BatchStore, Progress
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
@@ -129,7 +129,7 @@ class Crew:
         self._row = row
         self._concurrency = concurrency or spec.concurrency
         parts = shares(self._concurrency, spec.workers)
-        paced = any(rate.unit == ITEMS for rate in rates_of(spec.rates))
+        paced = paced_by(rates_of(spec.rates), budgets_of(spec.budgets))
         timeout_us = int((spec.timeout or 0) * 1e6)
         self.board.set_limits(Limits(timeout_us, spec.retry_attempts, self._pace, paced, len(parts)))
         self._seat()

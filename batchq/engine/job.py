@@ -54,6 +54,9 @@ class Sink(Protocol):
     def overloaded(self, item: Item, seconds: float) -> None:
         """The server that items call is overloaded: nobody should begin one for so long."""
 
+    def held(self) -> float:
+        """For so many seconds yet that holds; called from whatever thread."""
+
     def halt(self, item: Item) -> None:
         """The handler of `item` asks to stop the whole batch."""
 

@@ -66,7 +66,7 @@ class MemoryBatch:
         book: Book | None = None,
     ) -> None:
         pacer = Pacer(in_memory(book or Book()), self._over_budget)
-        pacer.limit(1, paced=book is not None and book.limits_items)
+        pacer.limit(1, 0 if book is None else book.paced)
         self._runner = Runner(job, slots, self, pacer=pacer)
         self._keep = keep
         self._in_order = in_order
@@ -169,6 +169,10 @@ class MemoryBatch:
         self._held_until = max(self._held_until, time.monotonic() + seconds)
         # A little later than that: a timer may come early by the clock's grain.
         self._loop.call_later(seconds + 0.001, self._runner.room)
+
+    def held(self) -> float:
+        """For so many seconds yet everything is held back."""
+        return max(0.0, self._held_until - time.monotonic()) if self._held_until else 0.0
 
     def halt(self, item: Item) -> None:
         """Begin nothing more; what is in flight finishes."""

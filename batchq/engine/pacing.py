@@ -13,7 +13,7 @@ from batchq.engine.gate import Gate
 from batchq.engine.http_errors import LONGEST_WAIT
 from batchq.engine.slot import Waits
 from batchq.model import Item
-from batchq.pace import Book, Charge
+from batchq.pace import PACES_SPENDING, PACES_STARTS, Book, Charge
 
 
 class Enter(Protocol):
@@ -38,29 +38,35 @@ class Pacer:
         self._over = over
         self.pace = 0
         """A number that changes with the limits."""
+        self.limits_spending = False
         self.gate = Gate(self._lease, lambda slots: self._wake(slots), self._give_back)
 
-    def start(self, wake: Callable[[int], None], hold: Callable[[Item, float], None]) -> None:
+    def start(
+        self, wake: Callable[[int], None], hold: Callable[[Item, float], None], held: Callable[[], float]
+    ) -> None:
         """Begin, in the running event loop.
 
         Args:
             wake: called with a number of slots that may look for work.
             hold: called with an item for whose sake nothing may begin for so many seconds.
+            held: says, from whatever thread, for how many seconds that still is so.
         """
         self._loop = asyncio.get_running_loop()
         self._wake = wake
         self._hold = hold
+        self.held = held
         self._thread = threading.get_ident()
 
-    def limit(self, pace: int, paced: bool) -> None:
+    def limit(self, pace: int, paced: int) -> None:
         """Other limits hold, or the same.
 
         Args:
             pace: a number that changes with them.
-            paced: one of them limits what begins.
+            paced: what they limit; see `pace.paced_by`.
         """
         self.pace = pace
-        self.gate.set(pace if paced else 0)
+        self.limits_spending = bool(paced & PACES_SPENDING)
+        self.gate.set(pace if paced & PACES_STARTS else 0)
 
     def till(self, waits: Waits, item: Item) -> AttemptTill:
         """Where an attempt at `item` pays."""
@@ -127,9 +133,18 @@ class AttemptTill:
         """A number that changes with the limits."""
         return self._pacer.pace
 
+    @property
+    def limits_spending(self) -> bool:
+        """Whether anything limits what is spent."""
+        return self._pacer.limits_spending
+
     def hold(self, seconds: float) -> None:
         """Let nothing of the whole batch begin for so long."""
         self._pacer.hold(self._item, seconds)
+
+    def held(self) -> float:
+        """For so many seconds yet the server that items call is not to be called."""
+        return self._pacer.held()
 
 
 def in_memory(book: Book) -> Enter:

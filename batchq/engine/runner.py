@@ -26,6 +26,7 @@ from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own
 from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
 from batchq.engine.pacing import Pacer
+from batchq.engine.retry import wait_asked_by
 from batchq.engine.slot import Slot
 from batchq.engine.threads import item_of_thread
 from batchq.engine.ticker import TICK_SECONDS, Ticker, interval_for
@@ -93,7 +94,7 @@ class Runner:
         """Start the slots, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         if self._pacer:
-            self._pacer.start(self._wake, self._sink.overloaded)
+            self._pacer.start(self._wake, self._sink.overloaded, self._sink.held)
         for slot in self._slots:
             self._open(slot)
         self._ticker.start(interval_for(self.job.timeout))
@@ -343,7 +344,8 @@ class Runner:
             stuck = (slot.in_thread or slot.given_up) and not self._write_off(slot, item)
         delay = job.retry.delay_after(error, item.attempts + 1)
         if is_overload(error):
-            self._sink.overloaded(item, delay or 0.0)
+            # Also after the last attempt of an item: the others have to wait all the same.
+            self._sink.overloaded(item, delay or wait_asked_by(error) or 0.0)
         elif isinstance(error, Halt):
             self._sink.halt(item)
         attempt = job.failed_attempt(item, error, took, delay)

@@ -279,7 +279,7 @@ class Worker:
         self._limits = limits
         self._runner.limit(limits.timeout_us / 1e6 or None, limits.retry_attempts)
         self._recorder.share(share_of(self._spec.spec.max_uncommitted, limits.workers), limits.workers)
-        self._pacer.limit(limits.pace, bool(limits.paced))
+        self._pacer.limit(limits.pace, limits.paced)
 
     def _retire(self, why: str) -> None:
         """Leave, so that a fresh worker takes this one's place: what is in flight finishes first."""
@@ -303,9 +303,12 @@ class Worker:
     def overloaded(self, item: Item, seconds: float) -> None:
         """Hold the whole batch back for so long, other workers too."""
         log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
-        self._place.hold(seconds)
-        self._place.count_overload()
+        self._place.overloaded(seconds)
         self._recorder.enter(lambda book: book.hold(seconds))
+
+    def held(self) -> float:
+        """For so many seconds yet the whole batch is held back, since the server that items call is overloaded."""
+        return self._place.overload_seconds
 
     def halt(self, item: Item) -> None:
         """Begin nothing more, and ask the supervisor to stop the batch."""

@@ -19,8 +19,11 @@ KINDS: Final[Mapping[str, str]] = {
     "exec": "batchq.ready.command",
     "http": "batchq.ready.http",
     "llm": "batchq.ready.llm",
+    "llm-batch": "batchq.ready.batch_file",
 }
 """By the option that asks for it, the module of each kind."""
+PAID: Final = frozenset({"llm", "llm-batch"})
+"""Kinds whose calls cost money, each: what one has answered is recorded before the next begins in its place."""
 
 
 class Work(NamedTuple):

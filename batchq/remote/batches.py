@@ -95,7 +95,7 @@ class ServerBatches:
 
         for told in following.statuses(self.client, self.path(batch_id)):
             status = restored_status(told)
-            display.show(Progress(status.state, status.reason, status.input_done, status.tally))
+            display.show(Progress(status.state, status.reason, status.input_done, status.tally, spent=status.spent))
             if not following.goes_on(told):
                 return status
         raise AssertionError("statuses go on and on")

@@ -87,9 +87,9 @@ class BatchReader:
         return Tally(*self._connection.execute(SQL["read_tally"]).fetchone())
 
     def progress(self) -> Progress:
-        """State and counts in one read."""
+        """State and counts in one read, and what was spent by then or a little later."""
         state, reason, done, *counts, changed_at = self._connection.execute(SQL["read_progress"]).fetchone()
-        return Progress(state, reason, bool(done), Tally(*counts), changed_at)
+        return Progress(state, reason, bool(done), Tally(*counts), changed_at, self.spent())
 
     def exit_code(self) -> int | None:
         """What the command exited with that ran a batch until it was halted; None of any other batch."""

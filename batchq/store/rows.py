@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from batchq.model import FAILED, SUCCESS, Tally
+
+NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+"""Of a batch whose handlers have spent nothing."""
 
 
 class Progress(NamedTuple):
@@ -12,6 +17,7 @@ class Progress(NamedTuple):
 
     Attributes:
         changed_at: seconds since 1970 at which its state or its limits were changed.
+        spent: by unit, what handlers have spent.
     """
 
     state: str
@@ -19,6 +25,7 @@ class Progress(NamedTuple):
     input_done: bool
     tally: Tally
     changed_at: float = 0.0
+    spent: Mapping[str, float] = NOTHING
 
 
 class ResultRow(NamedTuple):

@@ -54,6 +54,9 @@ class KeepingSink:
     def overloaded(self, item: Item, seconds: float) -> None:
         pass
 
+    def held(self) -> float:
+        return 0.0
+
     def halt(self, item: Item) -> None:
         pass
 

@@ -1,0 +1,113 @@
+"""Structured output: answers that have to fit a JSON schema, and what a model is told whose answer does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from batchq.errors import UsageError
+from batchq.inputs.values import DECODER
+
+INSTALL: Final = "pip install 'batchq[llm]'"
+COMPLAINT_CHARS: Final = 500
+"""Of what is wrong: the validator quotes the value, however large."""
+NAME: Final = "answer"
+_FENCED: Final = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
+
+
+class Schema:
+    """A JSON schema.
+
+    Args:
+        schema: it.
+        name: of the option or the file, for errors.
+
+    Raises:
+        UsageError: it is no JSON schema, or the library that checks it is not installed.
+
+    Example:
+        >>> Schema({"type": "object", "required": ["title"]}).read('{"titel": 1}')
+        (None, "$: 'title' is a required property")
+    """
+
+    def __init__(self, schema: Any, name: str = "--schema") -> None:
+        if importlib.util.find_spec("jsonschema") is None:
+            raise UsageError(f"{name} needs a library that is not installed", f"Install it: {INSTALL}")
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import Draft202012Validator, validator_for
+
+        if not isinstance(schema, dict):
+            raise UsageError(f"{name}: this is no JSON schema: it must be an object")
+        if (elsewhere := _reference_elsewhere(schema)) is not None:
+            raise UsageError(f"{name}: {elsewhere!r} is not in this schema", "Put it under $defs.")
+        kind = validator_for(schema, Draft202012Validator)
+        try:
+            kind.check_schema(schema)
+        except SchemaError as error:
+            raise UsageError(f"{name}: this is no JSON schema: {_place(error)}: {error.message}") from None
+        self._validator = kind(schema)
+        title = str(schema.get("title", NAME))
+        self.response_format = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": re.sub(r"[^A-Za-z0-9_-]+", "_", title)[:64] or NAME,
+                "schema": schema,
+                "strict": can_be_strict(schema),
+            },
+        }
+        """What a request says of it."""
+
+    def read(self, text: str) -> tuple[Any, str | None]:
+        """The value of an answer, and what is wrong with it; None for nothing."""
+        fenced = _FENCED.fullmatch(text)
+        try:
+            value = DECODER.decode(fenced[1] if fenced else text)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            return None, f"it is not JSON: {reason}"
+        from jsonschema.exceptions import best_match
+
+        misfit = best_match(self._validator.iter_errors(value))
+        if misfit is None:
+            return value, None
+        return None, f"{_place(misfit)}: {misfit.message}"[:COMPLAINT_CHARS]
+
+
+def can_be_strict(schema: Any) -> bool:
+    """Whether a provider can hold the model to it: each object names all it has, requires that, and allows no more.
+
+    Example:
+        >>> can_be_strict({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False})
+        True
+        >>> can_be_strict({"type": "object", "properties": {"a": {}}})
+        False
+    """
+    if isinstance(schema, list):
+        return all(map(can_be_strict, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object" or "properties" in schema:
+        names = set(schema.get("properties", {}))
+        if schema.get("additionalProperties") is not False or names != set(schema.get("required", ())):
+            return False
+    return all(map(can_be_strict, schema.values()))
+
+
+def _reference_elsewhere(schema: Any) -> str | None:
+    """A reference that leads out of the schema: nobody looks that up."""
+    if isinstance(schema, list):
+        return next(filter(None, map(_reference_elsewhere, schema)), None)
+    if not isinstance(schema, Mapping):
+        return None
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and not reference.startswith("#"):
+        return reference
+    return _reference_elsewhere(list(schema.values()))
+
+
+def _place(error: Any) -> str:
+    place: str = error.json_path
+    return place
