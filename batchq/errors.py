@@ -47,6 +47,7 @@
         ├── BadAnswer              its answer is not what it says it is
         ├── AnswerTooLarge         its answer is larger than it may be
         ├── BadRedirect            its answer redirects once too often, or to what is no HTTP
+        ├── CommandFailed          a command of ready-made work has failed
         └── WorkerCrashed          the item killed its worker while it ran alone
 
 An error carries fields, is worded once (``__str__``) and says what to do next (``hint``).  This module
@@ -627,6 +628,31 @@ class BadRedirect(ItemError):
     """
 
     retryable: ClassVar[bool] = False
+
+
+class CommandFailed(ItemError):
+    """A command of ``--exec`` has failed.
+
+    Args:
+        how: how it ended, or why it could not begin.
+        stderr: the end of what it has written there; the last line of that is told.
+        retryable: False where it would fail the next time too.
+
+    Example:
+        >>> str(CommandFailed("exit code 3", "reading a.jpg\\nno such file\\n"))
+        'exit code 3: no such file'
+    """
+
+    def __init__(self, how: str, stderr: str = "", retryable: bool = True) -> None:
+        last = stderr.rstrip().rpartition("\n")[2].strip()
+        super().__init__(f"{how}: {last}" if last else how)
+        self.stderr = stderr
+        self.retryable = retryable
+
+    @property
+    def told(self) -> str:
+        """What is told of it where others have a traceback."""
+        return f"CommandFailed: {self}\n{self.stderr}" if "\n" in self.stderr.strip() else ""
 
 
 class WorkerCrashed(ItemError):

@@ -26,6 +26,31 @@ def fingerprint_of(spec: BatchSpec, function: Callable[..., Any]) -> str | None:
     return hashlib.blake2b(json.dumps(spec.work, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+def salt_of(spec: BatchSpec) -> bytes:
+    """What two batches have in common whose function, for the same item, would do the same."""
+    return json.dumps([spec.fingerprint, spec.setup]).encode()
+
+
+def key_of(salt: bytes, payload: str) -> str | None:
+    """By what the result of an item is found again; None of a payload that cannot be compared.
+
+    Args:
+        salt: what `salt_of` returned.
+        payload: JSON text; the order of fields, and how it is laid out, make no difference.
+
+    Example:
+        >>> key_of(b"", '{"a": 1, "b": "x"}') == key_of(b"", '{"b":"x","a":1}')
+        True
+        >>> key_of(b"", '{"a": 1}') == key_of(b"", '{"a": 1.0}')
+        False
+    """
+    try:
+        same = json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return None
+    return hashlib.blake2b(salt + same.encode(), digest_size=16).hexdigest()
+
+
 def fingerprint(function: Callable[..., Any], target: str, pickled: bytes | None = None) -> str | None:
     """A hash over the name of a function and the source of it.
 

@@ -150,6 +150,7 @@ class Tally(NamedTuple):
         recovered: items that succeeded after at least one failed attempt.
         interruptions: runs cut short by a crash; no attempts.
         duration_us: microseconds that handlers worked on items with an outcome.
+        reused: items that succeeded with the result of an item that was done before, without an attempt.
     """
 
     items: int = 0
@@ -160,6 +161,7 @@ class Tally(NamedTuple):
     recovered: int = 0
     interruptions: int = 0
     duration_us: int = 0
+    reused: int = 0
 
     @property
     def done(self) -> int:

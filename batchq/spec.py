@@ -150,6 +150,9 @@ class BatchSpec:
         fingerprint: hash of the source of the function; None where it is not known.
         handler_changed: when a batch went on with another function, seconds since 1970.
         pickled_by: version of the Python that stored the function by value (``3.11``); None where it has a TARGET.
+        reuse: earlier batches, whose results are taken for items that are the same.
+        reuse_changed: also where these have run another function.
+        cache: absolute path of the folder of results that batches share; None for none.
         work: ready-made work that runs instead of a function, as `ready.Kind.check` returned it; `target` is its title
             then. None for a function.
     """
@@ -198,6 +201,14 @@ class BatchSpec:
     handler_changed: tuple[float, ...] = ()
     out: str | None = None
     work: Mapping[str, Any] | None = None
+    reuse: tuple[str, ...] = ()
+    reuse_changed: bool = False
+    cache: str | None = None
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether its items are processes of their own, which a worker that is killed leaves behind."""
+        return self.work is not None and self.work["kind"] == "exec"
 
     def shown(self) -> BatchSpec:
         """The same for people and logs: without what addresses may carry of secrets."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from batchq.app.notify import prepare
 from batchq.app.request import StartRequest, spec_of
+from batchq.app.reuse import check_reuse
 from batchq.app.verbs import check_work, make
 from batchq.errors import UsageError
 from batchq.inputs import open_reader
@@ -44,6 +45,7 @@ def enqueue(
     if within is not None:
         spec = replace(spec, source=replace(spec.source, within=within))
     spec = check_work(spec)
+    check_reuse(home, spec)
     open_reader(spec.source, strict_first=True).close()
     prepare(home, spec, note)
     return make(home, request.batch_id, spec, turn=priority, lock=lock)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from batchq.app.items import AttemptDetails, ItemDetails
 from batchq.app.words import count, duration, shorten
-from batchq.model import FAILED
+from batchq.model import FAILED, SUCCESS
 
 LONG_TEXT: Final = 300
 """Characters of a text in a payload or a result; the rest is left out."""
@@ -28,7 +28,9 @@ def item_text(item: ItemDetails, full: bool = False) -> str:
     lines = [f"{item.batch_id}, item {plain(str(item.item_id))} (#{item.seq}, line {item.line}): {item.status}"]
     if item.error is not None:
         lines.append(f"  error     {shorten(error_words(item.error_type, item.error), 400)}")
-    if item.attempts or item.history:
+    if item.status == SUCCESS and not item.attempts:
+        lines.append("  attempts  none: the result is that of an item that was done before")
+    elif item.attempts or item.history:
         made = count(item.attempts, "attempt") + (f" in run {item.run}" if item.run > 1 else "")
         lines.append(f"  attempts  {made}, {duration(item.duration)} in the function")
     if item.interruptions:

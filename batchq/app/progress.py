@@ -267,7 +267,8 @@ def _counts(progress: Progress) -> str:
     tally = progress.tally
     text = f"{tally.done:,}/{tally.items:,}" + ("" if progress.input_done else "+")
     text += f", {tally.failed:,} failed" if tally.failed else ""
-    return text + (f", {tally.retries:,} retried" if tally.retries else "")
+    text += f", {tally.retries:,} retried" if tally.retries else ""
+    return text + (f", {tally.reused:,} reused" if tally.reused else "")
 
 
 def _new_bar(stream: TextIO, done: int, notebook: bool) -> Any:

@@ -61,6 +61,7 @@ class BatchReport(_WithResults):
         retries: failed attempts after which the item was tried again.
         recovered: items that succeeded after a failed attempt.
         interruptions: runs of an item that were cut short by a crash.
+        reused: items that succeeded with the result of an item that was done before, without an attempt.
         speedup: handler time by `total_duration`: how much faster than one item after another.
         failure_groups: kinds of failure, the most frequent first, with ``error_type``, ``error``, ``frame``,
             ``failed`` (items), ``attempts``, ``first`` and ``last`` (ISO 8601, UTC), and ``examples`` (ids).
@@ -123,6 +124,7 @@ class BatchReport(_WithResults):
     throughput: dict[str, Any] | None = None
     workers: list[dict[str, Any]] = field(default_factory=list)
     worker_count: int = 0
+    reused: int = 0
 
     def __post_init__(self) -> None:
         self._results = ()
@@ -261,7 +263,7 @@ def report_on(
         success_count=tally.success,
         failure_count=tally.failed,
         total_duration=round(active, 3) or round(active, 6),
-        avg_processing_time=round(handler_seconds / done, 6) if done else 0.0,
+        avg_processing_time=round(handler_seconds / (done - tally.reused), 6) if done > tally.reused else 0.0,
         started_at=iso(counted.started),
         completed_at=iso(counted.ended),
         failures=failures,
@@ -279,6 +281,7 @@ def report_on(
         retries=tally.retries,
         recovered=tally.recovered,
         interruptions=tally.interruptions,
+        reused=tally.reused,
         speedup=round(handler_seconds / active, 2) if done and active else None,
         failure_groups=[group_dict(group, counted.names) for group in counted.groups],
         input_cut=counted.input_cut,

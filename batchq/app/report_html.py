@@ -183,6 +183,8 @@ def _tiles(report: BatchReport) -> Iterator[Html]:
     if report.attempts:
         again = f"{count(report.retries, 'retry', 'retries')}, {report.recovered:,} succeeded after failing"
         yield _tile("Attempts", f"{report.attempts:,}", again)
+    if report.reused:
+        yield _tile("Reused", f"{report.reused:,}", "results of items that were done before")
     if report.interruptions:
         yield _tile("Interrupted", f"{report.interruptions:,}", "runs cut short by a crash, and run again")
     for unit, amount in report.spent.items():

@@ -81,6 +81,9 @@ class StartRequest:
         redact: names and paths of fields that logs and reports do not show, with commas between them.
         out: a file to which results are written while the batch runs.
         overwrite: `out` may exist already.
+        reuse: ids of earlier batches, whose results are taken for items that are the same.
+        reuse_changed: also where these have run another function.
+        cache: a folder of results that batches share.
         work: ready-made work instead of a function: its ``kind``, of `ready.KINDS`, and its options.
     """
 
@@ -135,6 +138,9 @@ class StartRequest:
     out: str | None = None
     overwrite: bool = False
     work: Mapping[str, Any] | None = None
+    reuse: tuple[str, ...] = ()
+    reuse_changed: bool = False
+    cache: str | None = None
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -208,6 +214,9 @@ def spec_of(request: StartRequest) -> BatchSpec:
         redact=redact,
         out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
         work=work,
+        reuse=tuple(dict.fromkeys(request.reuse)),
+        reuse_changed=request.reuse_changed,
+        cache=None if request.cache is None else str((cwd / request.cache).resolve()),
     )
 
 

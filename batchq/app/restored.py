@@ -42,6 +42,7 @@ def restored_status(told: Mapping[str, Any]) -> BatchStatus:
             retries=told["retries"],
             recovered=told["recovered"],
             interruptions=told["interruptions"],
+            reused=told.get("reused", 0),
         ),
         spec=spec,
         rate=told["items_per_second"],

@@ -124,6 +124,7 @@ class BatchStatus(NamedTuple):
             "attempts": tally.attempts,
             "retries": tally.retries,
             "recovered": tally.recovered,
+            "reused": tally.reused,
             "interruptions": tally.interruptions,
             "items_per_second": None if self.rate is None else round(self.rate, 3),
             "remaining_seconds": None if self.remaining_seconds is None else round(self.remaining_seconds, 1),

@@ -174,6 +174,8 @@ def progress_words(tally: Tally, input_done: bool) -> str:
         words += f", {tally.failed:,} failed"
     if tally.retries:
         words += f", {tally.retries:,} retried"
+    if tally.reused:
+        words += f", {tally.reused:,} reused"
     return words
 
 
@@ -224,6 +226,8 @@ def _attempts_line(report: BatchReport) -> str:
     words = f"{report.attempts:,}"
     if report.retries:
         words += f", {count(report.retries, 'retry', 'retries')}"
+    if report.reused:
+        words += f"; {count(report.reused, 'item')} reused, which needed none"
     if report.recovered:
         words += f"; {count(report.recovered, 'item')} succeeded after failing at first"
     if report.interruptions:

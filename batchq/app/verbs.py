@@ -13,6 +13,7 @@ from batchq.app.changed import noting_change, tell_change
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
 from batchq.app.request import StartRequest, spec_of
+from batchq.app.reuse import check_reuse, prepare_reuse
 from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
@@ -78,10 +79,12 @@ def start(
     """
     spec = spec_of(request)
     spec = check_work(spec)
+    check_reuse(home, spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
     try:
         prepare(home, spec, hooks.note)
         folder = make(home, request.batch_id, spec)
+        prepare_reuse(home, folder, spec, hooks.note)
     except BaseException:
         reader.close()
         raise
@@ -208,6 +211,7 @@ def resume(
         respecify_locked(home, folder, spec, pickled)
         tell_change(folder, now.spec, spec, hooks.note)
     _tell_dropped(now.spec, spec, hooks.note)
+    prepare_reuse(home, folder, spec, hooks.note)
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
         _read_on(folder, spec)
@@ -346,15 +350,17 @@ def _function_of(
     if not _is_ours(home, folder, spec):
         if func is None or (spec.setup and setup is None):
             raise SealBroken(folder.batch_id, bool(spec.setup))
-        spec = replace(spec, on_finish=None, out=None, notify=())  # sealed anew, they would be ours
+        # Sealed anew, they would be ours.
+        spec = replace(spec, on_finish=None, out=None, notify=(), reuse=(), cache=None)
     if func is not None:
         target, found = split_target(func, Path.cwd())
         spec = replace(spec, target=target, folder=str(found), cwd=str(Path.cwd()), pickled_by=None, work=None)
         pickled = None
     if setup is not None:
         spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
-    if spec.work is None and not Path(spec.folder).is_dir():
-        raise TargetError(spec.target, f"its folder {spec.folder} is gone", "Name the function with --func.")
+    if (spec.work is None or spec.has_commands) and not Path(spec.folder).is_dir():
+        hint = "Make it again." if spec.has_commands else "Name the function with --func."
+        raise TargetError(spec.target, f"its folder {spec.folder} is gone", hint)
     if spec.pickled_by is None:
         spec = noting_change(before, check_work(spec))
     else:

@@ -28,6 +28,7 @@ from batchq.cli.report import report
 from batchq.cli.result_options import start_results
 from batchq.cli.results import results
 from batchq.cli.retry_options import start_retries
+from batchq.cli.reuse_options import start_reuse
 from batchq.cli.serve import serve
 from batchq.cli.settings import blamed
 from batchq.cli.show import log, status
@@ -109,6 +110,7 @@ def cli(context: click.Context) -> None:
     help="A context manager that each worker enters once, say an HTTP client; handlers find its value as ctx.resource.",
 )
 @start_work
+@start_reuse
 @start_inputs
 @start_retries
 @start_results

@@ -7,17 +7,23 @@ from typing import Any, Final
 
 import click
 
+from batchq.cli.exec_options import EXEC_NAMES, EXEC_OPTIONS
 from batchq.cli.http_options import HTTP_NAMES, HTTP_OPTIONS
 from batchq.cli.llm_options import LLM_BATCH_NAMES, LLM_NAMES, LLM_OPTIONS, llm_work
 from batchq.cli.options import F, with_options
 
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {"http": HTTP_NAMES, "llm": LLM_NAMES, "llm_batch": LLM_BATCH_NAMES}
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "exec": EXEC_NAMES,
+    "http": HTTP_NAMES,
+    "llm": LLM_NAMES,
+    "llm_batch": LLM_BATCH_NAMES,
+}
 """By kind, which is an option too, the options that go with it; several kinds may have the same one."""
 
 
 def start_work(command: F) -> F:
     """What runs over the items where that is no function."""
-    return with_options(command, [*HTTP_OPTIONS, *LLM_OPTIONS])
+    return with_options(command, [*EXEC_OPTIONS, *HTTP_OPTIONS, *LLM_OPTIONS])
 
 
 def gather_work(options: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ class Ahead:
         self.low_water = 0
         """With fewer items than that in the backlog more are asked for."""
 
-    def begun(self) -> None:
-        """An item was begun."""
-        self._begun += 1
+    def begun(self, items: int = 1) -> None:
+        """An item was begun, or so many."""
+        self._begun += items
 
     def measure(self, seconds: float) -> None:
         """So long was it since the last call: the rate is the mean of the one before and of the one since."""

@@ -20,6 +20,7 @@ from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quaranti
 from batchq.engine.retry import RetryHandler
 from batchq.engine.watchdog import ABANDONED, Watchdog
 from batchq.errors import ItemTimeout
+from batchq.leftovers import end_commands, signal_commands
 from batchq.model import HALTED, WORKERS_PER_SESSION, BatchRow, FailedAttempt
 from batchq.pace import budgets_of, paced_by, rates_of
 from batchq.spec import BatchSpec
@@ -207,6 +208,8 @@ class Crew:
         for place in self._places:
             if place.worker is not None and not place.worker.is_done():
                 place.worker.signal(number)
+                if self._row.spec.has_commands:
+                    signal_commands(self._row.uuid, self.board.place(place.index).begun, number)
 
     def dismiss(self) -> None:
         """End at once those that live; what they had begun runs again."""
@@ -225,6 +228,7 @@ class Crew:
             if place.worker is not None and not place.worker.join(LEAVE_SECONDS):
                 place.worker.kill()
                 place.worker.join(LEAVE_SECONDS)
+                self._end_commands(self.board.place(place.index).begun)
 
     def staff(self, progress: Progress) -> None:
         """Fill vacant places: with quarantine first, then as many workers as there is work for."""
@@ -306,6 +310,7 @@ class Crew:
         here = self.board.place(place.index)
         begun = self._store.without_outcome(here.begun)
         log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
+        self._end_commands(begun)
         verdict = Verdict()
         if not by_us:
             verdict = self.judge(begun, worker.spec.lane, how)
@@ -324,6 +329,7 @@ class Crew:
         if len(begun) == 1:
             current = begun[0]
         log.warning("worker %s hung for %.1f s with %d items begun", worker.spec.claimant, still, len(begun))
+        self._end_commands(begun)
         if current in begun:
             others = [seq for seq in begun if seq != current]
             self._store.take_over(worker.spec.claimant, others, timed_out=self._timeout_of(current, worker, still))
@@ -332,6 +338,11 @@ class Crew:
             lanes, self._next_lane = quarantine_lanes(begun, worker.spec.lane, self._next_lane)
             self._store.take_over(worker.spec.claimant, begun, lanes)
         self._folder.worker_lock(worker.spec.claimant).remove()
+
+    def _end_commands(self, begun: Sequence[int]) -> None:
+        """End what a dead worker's items had started, before they run again."""
+        if self._row.spec.has_commands:
+            end_commands(self._row.uuid, begun)
 
     def _timeout_of(self, seq: int, worker: WorkerHandle, still: float) -> FailedAttempt:
         run, attempts, _ = self._store.attempts_of(seq)

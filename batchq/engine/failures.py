@@ -14,7 +14,7 @@ from typing import Final
 
 from batchq.engine.fingerprint import fingerprint
 from batchq.engine.tracebacks import format_error
-from batchq.errors import ItemTimeout
+from batchq.errors import CommandFailed, ItemTimeout
 from batchq.model import Failure
 
 TRACEBACK_HEAD: Final = 8_000
@@ -54,7 +54,7 @@ def describe(error: BaseException, with_traceback: bool = True, clean: Clean | N
     """
     name = _name(error)
     text = _text(error)
-    trace = _traceback(error) if with_traceback else ""
+    trace = "" if not with_traceback else error.told if isinstance(error, CommandFailed) else _traceback(error)
     if clean is not None:  # before anything is cut: of half a secret nothing would be found
         text, trace = clean(text), clean(trace)
     text = storable(text[:ERROR_CHARS])

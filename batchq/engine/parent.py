@@ -24,12 +24,17 @@ class Parent:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._tell: Callable[[], None] | None = None
+        self._abandon: Callable[[], None] = lambda: None
         # A thread of its own: a loop that is blocked must not keep a dead supervisor's worker alive.
         threading.Thread(target=self._watch, name="batchq-watch", daemon=True).start()
 
     def when_gone(self, tell: Callable[[], None]) -> None:
         """Call `tell`, from a thread, when the supervisor is gone; until this is said, the process simply ends then."""
         self._tell = tell
+
+    def before_end(self, abandon: Callable[[], None]) -> None:
+        """Call `abandon`, from a thread, where this process has to be ended in the middle of something."""
+        self._abandon = abandon
 
     def _watch(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -38,4 +43,5 @@ class Parent:
         if self._tell is not None:
             self._tell()
             time.sleep(ORPHAN_SECONDS)
+        self._abandon()
         os._exit(1)

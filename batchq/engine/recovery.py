@@ -13,6 +13,7 @@ from typing import Final
 from batchq.engine.board import Board
 from batchq.engine.quarantine import Verdict
 from batchq.errors import BatchBusy
+from batchq.leftovers import end_commands
 from batchq.store.batch import BatchStore
 from batchq.store.chunks import LANE_ALL, LANE_ALONE
 from batchq.store.home import BatchFolder, FileLock
@@ -43,6 +44,7 @@ def recover(
     """
     _wait_for_orphans(folder, note)
     begun = _read_board(folder)
+    row = store.row()
     for claimant in store.queue.claimants():
         claims = store.queue.claims_of(claimant)
         mine = begun.get(claimant)
@@ -50,6 +52,8 @@ def recover(
             # No board to tell what was begun: then it may have been any of them.
             mine = [seq for _, first, last, _ in claims for seq in range(first, last + 1)]
         mine = store.without_outcome(mine)
+        if row.spec.has_commands:
+            end_commands(row.uuid, set(mine))
         alone = any(lane == LANE_ALONE for _, _, _, lane in claims)
         suspects = mine if alone else store.often_interrupted(mine, INTERRUPTIONS - 1)
         verdict = judge(suspects, LANE_ALONE if alone else LANE_ALL, HOW)

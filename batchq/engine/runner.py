@@ -131,15 +131,18 @@ class Runner:
         slot.task = self._loop.create_task(self._run_slot(slot), name=f"slot-{slot.index}")
         slot.task.add_done_callback(self._slot_ended)
 
-    def offer(self, items: Iterable[Item]) -> None:
-        """Take items to run; those with a wait left run after it."""
+    def offer(self, items: Iterable[Item], passed: int = 0) -> None:
+        """Take items to run, those with a wait left after it; `passed` of those asked for need not run."""
         self._asked = False
+        self._ahead.begun(passed)
         for item in items:
             if item.wait_ms:
                 self._wait_for_retry(item, item.wait_ms / 1000)
             else:
                 self.backlog.append(item)
         self._wake(len(self.backlog))
+        if passed:
+            self._ask()
 
     def take_unbegun(self) -> list[Item]:
         """Remove from the backlog, and return, the items that no attempt was made of in this process."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from batchq.handlers import load_handler, load_target, unpickle
 from batchq.ready import Work, kind
 from batchq.spec import BatchSpec
+from batchq.store.home import BatchFolder
+from batchq.store.reading import BatchReader
 
 
 def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
@@ -28,3 +31,11 @@ def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
     else:
         handler = unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
     return Work(handler, load_target(spec.setup, folder) if spec.setup else None)
+
+
+def stored_work(spec: BatchSpec, folder: BatchFolder) -> Work:
+    """As `load_work`, of a batch whose function may be stored in its file."""
+    if spec.pickled_by is None:
+        return load_work(spec)
+    with closing(BatchReader.open(folder.database)) as reader:
+        return load_work(spec, reader.handler()[0])

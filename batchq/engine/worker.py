@@ -19,8 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
@@ -36,8 +35,9 @@ from batchq.engine.pacing import Pacer
 from batchq.engine.parent import Parent
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler, load_what_failures_need
+from batchq.engine.reuse import Reuse, reused
 from batchq.engine.runner import Runner
-from batchq.engine.work import load_work
+from batchq.engine.work import stored_work
 from batchq.errors import BatchqError, DiskFull
 from batchq.handlers import entered
 from batchq.leaving import QuickExit
@@ -46,7 +46,6 @@ from batchq.redaction import Redaction
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
 from batchq.store.descriptors import too_many_files, used_up
 from batchq.store.home import BatchFolder, FileLock
-from batchq.store.reading import BatchReader
 from batchq.store.recorder import Recorder, RecorderSettings
 
 WATCH_SECONDS: Final = 0.3
@@ -134,6 +133,7 @@ class Worker:
         self._last: FailedAttempt | None = None
         self._cleaner: LineCleaner | None = None
         self._lifetime = Lifetime(spec.spec.max_worker_memory)
+        self._reuse = Reuse(spec.spec, folder)
         self._recorder = Recorder(
             RecorderSettings(
                 path=folder.database,
@@ -146,9 +146,10 @@ class Worker:
                 max_uncommitted=share_of(spec.spec.max_uncommitted, spec.claimants),
                 at_once=spec.lane != LANE_ALL,
             ),
-            deliver=lambda claim: self._in_loop(self._take, claim),
+            deliver=lambda claim: self._in_loop(self._take, claim, self._reuse.known(claim)),
             room=lambda: self._in_loop(self._make_room),
             failed=lambda error: self._in_loop(self._storage_failed, error),
+            committed=self._reuse.keep,
         )
         self._pacer = Pacer(self._recorder.enter, self._over_budget)
 
@@ -163,7 +164,9 @@ class Worker:
         self._leave = asyncio.Event()
         self._parent.when_gone(self._supervisor_gone)
         spec = self._spec.spec
-        work = load_work(spec, self._pickled())
+        work = stored_work(spec, self._folder)
+        self._parent.before_end(work.abandon)
+        self._reuse.check(work.handler.function)
         async with entered(work.setup) as resource:
             job = Job(
                 work.handler,
@@ -196,8 +199,10 @@ class Worker:
                 self._recorder.put_back(message_id, sorted(seqs))
             self._recorder.close()
             await asyncio.to_thread(self._recorder.join)
+            self._reuse.close()
         if self.orphaned or self._report.left == LEFT_STUCK:
             # Nobody is there to report to; or what has timed out goes on, and only the end of the process ends it.
+            work.abandon()
             self.depart()
             logging.shutdown()
             os._exit(0)
@@ -207,12 +212,6 @@ class Worker:
         """Everything is committed: whatever the process does from here on is no crash."""
         self._place.leave()
         self._lock.remove()
-
-    def _pickled(self) -> bytes | None:
-        if self._spec.spec.pickled_by is None:
-            return None
-        with closing(BatchReader.open(self._folder.database)) as reader:
-            return reader.handler()[0]
 
     # What the runner calls, in the loop ----------------------------------------------------------------------
 
@@ -326,7 +325,7 @@ class Worker:
 
     # What the recorder's thread says, brought into the loop --------------------------------------------------
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, claim: Claim, known: Mapping[int, str]) -> None:
         if not claim.open:
             self._leave.set()
             return
@@ -336,8 +335,11 @@ class Worker:
             self._open[chunk.message_id] = {item.seq for item in items}
             self._claimed_at[chunk.message_id] = now
             taken.extend(items)
+        done = [item for item in taken if item.seq in known]
         if not self._runner.stopping:
-            self._runner.offer(taken)
+            self._runner.offer([item for item in taken if item.seq not in known] if done else taken, len(done))
+        for item in done:
+            self.outcome(item, reused(item, known[item.seq], self._spec.worker))
 
     def _make_room(self) -> None:
         self._runner.room()

@@ -26,6 +26,10 @@ PAID: Final = frozenset({"llm", "llm-batch"})
 """Kinds whose calls cost money, each: what one has answered is recorded before the next begins in its place."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Work(NamedTuple):
     """What a batch runs.
 
@@ -34,11 +38,13 @@ class Work(NamedTuple):
         setup: makes the context manager that each worker enters once; None for none.
         preview: what the handler is about to do with an item, in words without secrets, for `batchq try`; None where
             there is nothing to show.
+        abandon: from any thread, ends at once what the handler has begun outside of its process, which is about to end.
     """
 
     handler: Handler
     setup: Callable[[], Any] | None = None
     preview: Callable[[Any, Context], str] | None = None
+    abandon: Callable[[], None] = _nothing
 
 
 class Kind(Protocol):

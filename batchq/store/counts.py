@@ -21,6 +21,7 @@ class Counts:
 
     Attributes:
         success: how many succeeded.
+        reused: how many of these did without an attempt.
         failed: how many failed.
         recovered: how many succeeded after a failed attempt.
         duration_us: what their handlers took.
@@ -41,13 +42,14 @@ class Counts:
             else:
                 sums[0] += 1
                 sums[1] += duration_us
-        self.success = self.failed = self.recovered = self.duration_us = 0
+        self.success = self.reused = self.failed = self.recovered = self.duration_us = 0
         intervals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         tries: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         shares: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         for (success, attempts, interval, worker), (count, duration_us) in alike.items():
             if success:
                 self.success += count
+                self.reused += 0 if attempts else count
                 self.recovered += count if attempts > 1 else 0
             else:
                 self.failed += count

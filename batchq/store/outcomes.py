@@ -93,7 +93,9 @@ class OutcomeWriter:
         after a while, in which nobody else can write.
         """
         execute = self._connection.execute
-        execute(SQL["tally_outcomes"], (counts.success, counts.failed, counts.recovered, counts.duration_us))
+        execute(
+            SQL["tally_outcomes"], (counts.success, counts.failed, counts.recovered, counts.duration_us, counts.reused)
+        )
         for name, table in counts.tables.items():
             execute(SQL[name], (json.dumps([(key, *sums) for key, sums in table.items()]),))
         if counts.failed:

@@ -84,12 +84,17 @@ class BatchReader:
 
     def tally(self) -> Tally:
         """The running counts."""
-        return Tally(*self._connection.execute(SQL["read_tally"]).fetchone())
+        return Tally(*self._connection.execute(SQL["read_tally"]).fetchone())._replace(reused=self._reused())
 
     def progress(self) -> Progress:
         """State and counts in one read, and what was spent by then or a little later."""
         state, reason, done, *counts, changed_at = self._connection.execute(SQL["read_progress"]).fetchone()
-        return Progress(state, reason, bool(done), Tally(*counts), changed_at, self.spent())
+        tally = Tally(*counts)._replace(reused=self._reused())
+        return Progress(state, reason, bool(done), tally, changed_at, self.spent())
+
+    def _reused(self) -> int:
+        reused: int = 0 if self._is_old() else self._connection.execute(SQL["read_reused"]).fetchone()[0]
+        return reused
 
     def exit_code(self) -> int | None:
         """What the command exited with that ran a batch until it was halted; None of any other batch."""

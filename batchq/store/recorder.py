@@ -84,6 +84,7 @@ class Recorder:
         room: called from the thread after a commit that made room while `full` was set.
         failed: called from the thread when the file could not be written for `GIVE_UP_SECONDS`, and as soon as
             the disk is full: then the worker must leave, and what is recorded meanwhile may still find room.
+        committed: called from the thread, outside of transactions, with outcomes that are in the file now.
     """
 
     def __init__(
@@ -92,8 +93,10 @@ class Recorder:
         deliver: Callable[[Claim], None],
         room: Callable[[], None],
         failed: Callable[[Exception], None],
+        committed: Callable[[Sequence[Outcome]], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._committed = committed
         self._deliver = deliver
         self._room = room
         self._failed = failed
@@ -305,6 +308,7 @@ class Recorder:
             raise
         reach("committed")
         self._made_room(len(due.outcomes))
+        self._committed(due.outcomes)
         for answer in answers:
             answer()
         if not want:

@@ -54,6 +54,8 @@ class Seal:
             code.append(["notify", *spec.notify])
         if spec.work is not None:  # likewise
             code.append(["work", spec.work])
+        if spec.cache is not None:  # likewise; a folder that is written to
+            code.append(["cache", spec.cache])
         named = json.dumps(code, sort_keys=True).encode()
         return hmac.new(key, named + b"\0" + (pickled or b""), "sha256").hexdigest()
 

@@ -28,6 +28,10 @@ FROM batch;
 -- read_tally
 SELECT items, success, failed, attempts, retries, recovered, interruptions, duration_us FROM tally;
 
+-- read_reused
+-- Items that have succeeded without an attempt: their results are those of items that were done before.
+SELECT coalesce((SELECT success FROM tries WHERE attempts = 0), 0);
+
 -- read_progress
 -- One row for whoever follows a batch: costs the same at ten items and at ten million.
 SELECT b.state, b.reason, b.input_done, t.items, t.success, t.failed, t.attempts, t.retries, t.recovered,
@@ -254,8 +258,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT coalesce((SELECT max(n) FROM outcomes), 0), coalesce((SELECT max(n) FROM attempts), 0);
 
 -- tally_outcomes
-UPDATE tally SET success = success + ?1, failed = failed + ?2, recovered = recovered + ?3, attempts = attempts + ?1,
-                 duration_us = duration_us + ?4;
+UPDATE tally SET success = success + ?1, failed = failed + ?2, recovered = recovered + ?3,
+                 attempts = attempts + ?1 - ?5, duration_us = duration_us + ?4;
 
 -- tally_attempts
 UPDATE tally SET attempts = tally.attempts + d.attempts, retries = tally.retries + d.retries
@@ -492,6 +496,11 @@ SELECT o.error FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run W
 -- In pages, so that no read transaction lasts.
 SELECT seq, item_id FROM items WHERE seq > ? ORDER BY seq LIMIT ?;
 
+-- read_successes
+-- Items that have succeeded, with what was made of them, a page after an item.
+SELECT i.seq, i.payload, o.result FROM items i JOIN outcomes o ON o.seq = i.seq AND o.run = i.run
+WHERE i.seq > ? AND o.success = 1 ORDER BY i.seq LIMIT ?;
+
 -- check_items_without_message
 -- Invariant (a): each item without an outcome lies in exactly one ready or unacked message.
 SELECT count(*) FROM items i
@@ -505,7 +514,7 @@ SELECT t.items = (SELECT count(*) FROM items)
    AND t.success = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 1)
    AND t.failed = (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.success = 0)
    AND t.duration_us = (SELECT coalesce(sum(o.duration_us), 0) FROM items i JOIN outcomes o USING (seq, run))
-   AND t.attempts = (SELECT count(*) FROM attempts) + (SELECT count(*) FROM outcomes WHERE success = 1)
+   AND t.attempts = (SELECT count(*) FROM attempts) + (SELECT coalesce(sum(success AND attempts > 0), 0) FROM outcomes)
    AND (SELECT coalesce(sum(items), 0) FROM latency) = 
        (SELECT count(*) FROM items i JOIN outcomes o USING (seq, run) WHERE o.attempts > 0)
    AND (SELECT coalesce(sum(success + failed), 0) FROM intervals) = (SELECT count(*) FROM outcomes)
@@ -531,7 +540,7 @@ DELETE FROM ack_queue_chunks;
 UPDATE tally SET
     items = (SELECT count(*) FROM items),
     success = d.success, failed = d.failed, recovered = d.recovered, duration_us = d.duration_us,
-    attempts = (SELECT count(*) FROM attempts) + (SELECT count(*) FROM outcomes WHERE success = 1),
+    attempts = (SELECT count(*) FROM attempts) + (SELECT coalesce(sum(success AND attempts > 0), 0) FROM outcomes),
     retries = (SELECT count(delay_ms) FROM attempts)
 FROM (SELECT coalesce(sum(o.success), 0) AS success, coalesce(sum(1 - o.success), 0) AS failed,
              coalesce(sum(o.success AND o.attempts > 1), 0) AS recovered,

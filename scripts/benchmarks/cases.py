@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from benchmarks.commands import commands
 from benchmarks.cores import cpu
 from benchmarks.in_memory import library, promises
 from benchmarks.machinery import large, rate, retry
@@ -28,6 +29,7 @@ CASES: Final = _by_name(
     wait_long,
     wait_peers,
     cpu,
+    commands,
     large,
     retry,
     small,

@@ -33,6 +33,9 @@ OWNERS: Final[Mapping[str, str]] = {
     "overwrite": "it replaces a file on the server",
     "notify": "it lets the server call an address",
     "notify_at": "it lets the server call an address",
+    "cache": "it writes to a folder on the server",
+    "reuse": "it reads the results of other batches",
+    "reuse_changed": "it reads the results of other batches",
     "work": "it lets the server run a command or call an address",
 }
 """Fields of a request that only the owner of a server may say, and why."""

@@ -60,7 +60,8 @@ export class Overview {
     setText(this.#reason, batch.reason ?? "");
     show(this.#reason, Boolean(batch.reason));
     const active = moves(batch.state);
-    this.#tile("Succeeded", number(batch.success_count), batch.recovered ? `${number(batch.recovered)} after retries` : "");
+    const how = [batch.recovered && `${number(batch.recovered)} after retries`, batch.reused && `${number(batch.reused)} reused`];
+    this.#tile("Succeeded", number(batch.success_count), how.filter(Boolean).join(", "));
     this.#tile("Failed", number(batch.failure_count), done ? `${percent(batch.failure_count, done)} of what is done` : "");
     this.#grid.querySelector("[data-tile=Failed]").dataset.some = String(batch.failure_count > 0);
     this.#showPace(batch, active);
