@@ -142,10 +142,13 @@ class Context:
         batch_id: the batch.
         item_id: the item's own id, or ``item-<seq>``.
         seq: the item's position in the input, from 1.
-        attempt: 1 for the first attempt of this run.
-        idempotency_key: the same for every attempt of this run; send it along so that repeating is harmless.
+        attempt: 1 for the first attempt of this run, at this stage.
+        idempotency_key: the same for every attempt of this run, and another at each stage; send it along so that
+            repeating is harmless.
         resource: the value of the --setup context manager in this worker, or None.
         log: a logger whose lines carry the item's id and go to the batch's log.
+        stage: the stage of the batch (``--then``) that it is called for, from 1.
+        payload: the item itself, as the first stage gets it; a later one is called with the result of the one before.
 
     Example:
         >>> def handler(item, ctx):
@@ -161,6 +164,8 @@ class Context:
     resource: Any
     log: logging.LoggerAdapter[logging.Logger]
     till: Till | None = None
+    stage: int = 1
+    payload: Any = None
 
     def spend(self, **amounts: float) -> Spending:
         """Tell how much this attempt spends, by units of your own: tokens, usd.

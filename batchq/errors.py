@@ -4,7 +4,7 @@
     ├── UsageError                 exit 2: wrong usage or input, nothing was started
     │   ├── ConfigError            an option or a setting has no such value
     │   ├── SettingsError          a file of settings says what it cannot say
-    │   ├── TargetError            the function named by --func or --setup cannot be used
+    │   ├── TargetError            the function named by --func, --then or --setup cannot be used
     │   ├── InputError             the input cannot be read
     │   │   └── InputChanged       the input is not the one that the batch began with
     │   ├── BatchNotFound          no such batch in this home
@@ -193,11 +193,11 @@ class BatchExists(UsageError):
 class SealBroken(UsageError):
     """A batch names code to run, and nothing shows that this user has put it there."""
 
-    def __init__(self, batch_id: str, has_setup: bool) -> None:
-        setup = " --setup TARGET" if has_setup else ""
+    def __init__(self, batch_id: str, has_setup: bool, stages: int = 0) -> None:
+        others = " --then TARGET" * stages + (" --setup TARGET" if has_setup else "")
         super().__init__(
             f"the function of batch {batch_id!r} was not stored by you on this machine, so it is not run",
-            f"If you trust it, name what to run yourself: batchq resume {batch_id} --func TARGET{setup}",
+            f"If you trust it, name what to run yourself: batchq resume {batch_id} --func TARGET{others}",
         )
         self.batch_id = batch_id
 

@@ -14,16 +14,19 @@ from typing import Any
 from batchq.spec import BatchSpec
 
 
-def fingerprint_of(spec: BatchSpec, function: Callable[..., Any]) -> str | None:
+def fingerprint_of(spec: BatchSpec, function: Callable[..., Any], *later: Callable[..., Any]) -> str | None:
     """The `fingerprint` of what a batch runs: of ready-made work a hash of what was asked for.
 
     Args:
         spec: what the batch is.
         function: of its handler, loaded.
+        later: those of its later stages, loaded.
     """
-    if spec.work is None:
-        return fingerprint(function, spec.target)
-    return hashlib.blake2b(json.dumps(spec.work, sort_keys=True).encode(), digest_size=16).hexdigest()
+    first = fingerprint(function, spec.target) if spec.work is None else _hash(json.dumps(spec.work, sort_keys=True))
+    if not later:
+        return first
+    each = [first, *(fingerprint(stage, target) for stage, target in zip(later, spec.stages, strict=True))]
+    return _hash(json.dumps(each))
 
 
 def salt_of(spec: BatchSpec) -> bytes:
@@ -82,6 +85,10 @@ def fingerprint(function: Callable[..., Any], target: str, pickled: bytes | None
     for content in contents:
         digest.update(hashlib.blake2b(content, digest_size=16).digest())
     return digest.hexdigest()
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _files(function: Callable[..., Any], place: str) -> set[str]:

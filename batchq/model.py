@@ -194,6 +194,20 @@ class Chunk(NamedTuple):
     redelivered: bool
 
 
+class Reached(NamedTuple):
+    """How far an item has come in a batch of several stages, once its first stage is done.
+
+    Attributes:
+        stage: the one that it is in, from 2.
+        before: failed attempts of this run at the stages before.
+        payload: the item's own; what it is handed out with is the result of the stage before.
+    """
+
+    stage: int
+    before: int
+    payload: Any
+
+
 class Item(NamedTuple):
     """An item as it is handed out with a claim (a tuple: one is made for each item that runs).
 
@@ -206,6 +220,7 @@ class Item(NamedTuple):
         attempts: attempts of this run that failed earlier.
         spent_us: microseconds that those took.
         wait_ms: milliseconds still to wait before the next attempt.
+        reached: None in its first stage, which is the only one of most batches.
     """
 
     seq: int
@@ -216,6 +231,35 @@ class Item(NamedTuple):
     attempts: int = 0
     spent_us: int = 0
     wait_ms: int = 0
+    reached: Reached | None = None
+
+    @property
+    def stage(self) -> int:
+        """The stage that it is in, from 1."""
+        return self.reached.stage if self.reached else 1
+
+    @property
+    def tries(self) -> int:
+        """Attempts of this run at this stage that failed earlier."""
+        return self.attempts - self.reached.before if self.reached else self.attempts
+
+    @property
+    def payloads(self) -> tuple[Any, ...]:
+        """What its function gets, and the item's own payload where that is another."""
+        return (self.payload, self.reached.payload) if self.reached else (self.payload,)
+
+    def after_stage(self, result: Any, took_us: int) -> Item:
+        """The same in the next stage, when this one has given `result` after `took_us` microseconds in all.
+
+        Example:
+            >>> second = Item(1, "a", "{}", 1, 7, attempts=2).after_stage('"title"', 500)
+            >>> second.stage, second.payload, second.tries, second.spent_us
+            (2, '"title"', 0, 500)
+        """
+        own = self.reached.payload if self.reached else self.payload
+        return self._replace(
+            payload=result, spent_us=took_us, wait_ms=0, reached=Reached(self.stage + 1, self.attempts, own)
+        )
 
 
 class Failure(NamedTuple):
@@ -264,10 +308,11 @@ class FailedAttempt(NamedTuple):
     """An attempt that failed, committed like an outcome.
 
     Attributes:
-        number: 1 for the first attempt of the run.
+        number: 1 for the first attempt of the run, whatever its stage.
         started_ms: wall clock, milliseconds since 1970.
         duration_us: microseconds.
         delay_ms: wait before the next attempt; None when there is none.
+        stage: which it was an attempt at, from 1.
     """
 
     seq: int
@@ -278,6 +323,30 @@ class FailedAttempt(NamedTuple):
     worker: int
     delay_ms: int | None
     failure: Failure
+    stage: int = 1
+
+
+class StageResult(NamedTuple):
+    """What a stage of an item has given that is not the last one; kept, so that it is never run again.
+
+    Attributes:
+        stage: which, from 1.
+        run: the run in which it was.
+        attempts: at this stage, in that run.
+        duration_us: microseconds that its function worked, without its failed attempts.
+        ended_ms: wall clock, milliseconds since 1970.
+        worker: number of the process that ran it.
+        result: JSON text.
+    """
+
+    seq: int
+    stage: int
+    run: int
+    attempts: int
+    duration_us: int
+    ended_ms: int
+    worker: int
+    result: Any
 
 
 SUPERVISOR: Final = 0

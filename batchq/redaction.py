@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -79,24 +80,25 @@ class Redaction:
         except RecursionError:  # nested so deeply that it can be read and not written
             return json.dumps(REDACTED)
 
-    def cleaner(self, payload: str) -> Callable[[str], str]:
-        """What takes the values that these fields have in a payload out of any text; see `values`.
+    def cleaner(self, *payloads: str) -> Callable[[str], str]:
+        """What takes the values that these fields have in payloads out of any text; see `values`.
 
         Example:
             >>> clean = Redaction(["key"]).cleaner('{"key": "s3cret", "n": 5}')
             >>> clean("5: no such key: s3cret")
             '5: no such key: [redacted]'
         """
-        values = self.values(payload)
+        values = self.values(*payloads)
         return lambda text: without(text, [values])
 
-    def values(self, payload: str) -> Values:
-        """The values that these fields have in a payload, as they may stand in a text.
+    def values(self, *payloads: str) -> Values:
+        """The values that these fields have in payloads, as they may stand in a text.
 
         That is as they are, as Python and JSON quote them, and as they stand in an address. What a function has made of
         a value otherwise is not among them, nor a part of it; true, false and null say too little to be looked for.
         """
-        return _values(leaf for within, key, _ in self._places(_parsed(payload)) for leaf in _leaves(within[key]))
+        places = chain.from_iterable(self._places(_parsed(payload)) for payload in payloads)
+        return _values(leaf for within, key, _ in places for leaf in _leaves(within[key]))
 
     def _places(self, value: Any) -> Iterator[tuple[dict[str, Any], str, str]]:
         """Each dict in `value` with a key of these fields, and which field that is."""

@@ -153,6 +153,8 @@ class BatchSpec:
         reuse: earlier batches, whose results are taken for items that are the same.
         reuse_changed: also where these have run another function.
         cache: absolute path of the folder of results that batches share; None for none.
+        stages: TARGETs, as `target` is one, of the functions that run after the first, each with what the one before
+            has returned; empty for none.
         work: ready-made work that runs instead of a function, as `ready.Kind.check` returned it; `target` is its title
             then. None for a function.
     """
@@ -200,6 +202,7 @@ class BatchSpec:
     fingerprint: str | None = None
     handler_changed: tuple[float, ...] = ()
     out: str | None = None
+    stages: tuple[str, ...] = ()
     work: Mapping[str, Any] | None = None
     reuse: tuple[str, ...] = ()
     reuse_changed: bool = False

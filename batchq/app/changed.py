@@ -20,7 +20,7 @@ def noting_change(before: BatchSpec, spec: BatchSpec) -> BatchSpec:
     """
     same_source = spec.fingerprint == before.fingerprint
     # A batch that was made before there were fingerprints has none.
-    is_same = same_source if before.fingerprint is not None else spec.target == before.target
+    is_same = same_source if before.fingerprint is not None else _named(spec) == _named(before)
     now = () if is_same else (time.time(),)
     return replace(spec, handler_changed=before.handler_changed + now)
 
@@ -28,6 +28,12 @@ def noting_change(before: BatchSpec, spec: BatchSpec) -> BatchSpec:
 def tell_change(folder: BatchFolder, before: BatchSpec, spec: BatchSpec, note: Callable[[str], None]) -> None:
     """Tell the user and the batch's log, where `noting_change` has noted one."""
     if len(spec.handler_changed) > len(before.handler_changed):
-        message = f"{spec.target} has changed since the batch began; what is left runs as it is now"
+        functions = f"one of {', '.join(_named(spec))}" if spec.stages else spec.target
+        message = f"{functions} has changed since the batch began; what is left runs as it is now"
         log_line(folder.log, "supervisor", message)
         note(message)
+
+
+def _named(spec: BatchSpec) -> tuple[str, ...]:
+    """What it runs, in the order of its stages."""
+    return (spec.target, *spec.stages)

@@ -40,7 +40,7 @@ def item_text(item: ItemDetails, full: bool = False) -> str:
     lines += ["", "Item", *indented(json_lines(item.payload, full))]
     seen: dict[str, AttemptDetails] = {}
     for attempt in item.history:
-        lines += ["", *attempt_lines(attempt, item.run, {} if full else seen, full)]
+        lines += ["", *attempt_lines(attempt, item.run, {} if full else seen, full, item.stages > 1)]
         if attempt.wait is not None:
             lines.append(f"  The next attempt was due {duration(attempt.wait)} later.")
     if item.result is not None:
@@ -102,7 +102,9 @@ def _short(value: Any) -> Any:
     return value
 
 
-def attempt_lines(attempt: AttemptDetails, run: int, seen: dict[str, AttemptDetails], full: bool) -> Iterator[str]:
+def attempt_lines(
+    attempt: AttemptDetails, run: int, seen: dict[str, AttemptDetails], full: bool, staged: bool = False
+) -> Iterator[str]:
     """One attempt for people.
 
     Args:
@@ -110,8 +112,9 @@ def attempt_lines(attempt: AttemptDetails, run: int, seen: dict[str, AttemptDeta
         run: the item's last run.
         seen: attempts by their traceback, which is shown once; this one is added.
         full: leave nothing out of it.
+        staged: tell the stage, and what it has given.
     """
-    name = f"Attempt {attempt.number}" + (f" of run {attempt.run}" if run > 1 else "")
+    name = _name(attempt, run, staged).capitalize()
     when = f" at {_moment(attempt.started_at)}" if attempt.started_at else ""
     where = f", worker {attempt.worker}" if attempt.worker else ""
     yield f"{name}{when}, {duration(attempt.duration)}{where}: {attempt.status}"
@@ -119,13 +122,20 @@ def attempt_lines(attempt: AttemptDetails, run: int, seen: dict[str, AttemptDeta
         trace = attempt.traceback
         if trace and trace in seen:
             same = seen[trace]
-            of_run = f" of run {same.run}" if same.run != attempt.run else ""
-            yield f"  as attempt {same.number}{of_run}: {shorten(error_words(attempt.error_type, attempt.error), 200)}"
+            name = _name(same, 1 if same.run == attempt.run else run, staged)
+            yield f"  as {name}: {shorten(error_words(attempt.error_type, attempt.error), 200)}"
         elif trace:
             seen[trace] = attempt
             yield from indented(trace_lines(trace, full))
         else:
             yield from indented(trace_lines(error_words(attempt.error_type, attempt.error), full))
+    elif attempt.result is not None:
+        yield from indented(json_lines(attempt.result, full))
+
+
+def _name(attempt: AttemptDetails, run: int, staged: bool) -> str:
+    stage = f"stage {attempt.stage}, " if staged else ""
+    return f"{stage}attempt {attempt.number}" + (f" of run {attempt.run}" if run > 1 else "")
 
 
 def error_words(error_type: str | None, error: str | None) -> str:

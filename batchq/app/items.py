@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batchq.app.status import BatchStatus, status_of
@@ -13,7 +13,7 @@ from batchq.errors import ItemNotFound
 from batchq.model import CANCELLED, EXPIRED, FAILED, INVALID_INPUT, RUNNING, SUCCESS
 from batchq.redaction import REDACTED, Redaction
 from batchq.store.home import BatchFolder
-from batchq.store.items import AttemptRow, ItemReader, ItemRow, OutcomeRow, reading_items
+from batchq.store.items import AttemptRow, ItemReader, ItemRow, OutcomeRow, StageRow, reading_items
 from batchq.store.rows import ResultRow
 
 PENDING: Final = "pending"
@@ -26,7 +26,7 @@ class AttemptDetails:
 
     Attributes:
         run: 1, and one more after each ``batchq retry``.
-        number: within the run, from 1.
+        number: within the run and the stage, from 1.
         status: ``success`` or ``failed``.
         started_at: ISO 8601, UTC; None where nobody was left to tell.
         duration: seconds.
@@ -35,6 +35,8 @@ class AttemptDetails:
         error: its text; None of a success.
         traceback: as Python prints it; empty where there is none.
         wait: seconds until the next attempt was due; None where none was to follow.
+        stage: at which it was made, from 1.
+        result: JSON text of what a stage has given that is not the last; None otherwise.
     """
 
     run: int
@@ -47,12 +49,20 @@ class AttemptDetails:
     error: str | None = None
     traceback: str = ""
     wait: float | None = None
+    stage: int = 1
+    result: str | None = None
+
+    def to_json(self) -> str:
+        """As one JSON object; a result stands in it as it is stored."""
+        told = _members(self.to_dict())
+        return f"{{{told}}}" if self.result is None else f'{{{told}, "result": {self.result}}}'
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; without the result."""
         came = {} if self.status == SUCCESS else {"error_type": self.error_type, "error": self.error}
         return {
             "run": self.run,
+            "stage": self.stage,
             "attempt": self.number,
             "status": self.status,
             "started_at": self.started_at,
@@ -84,6 +94,7 @@ class ItemDetails:
         ended_at: ISO 8601, UTC; None while there is no outcome.
         history: every attempt of every run that ended.
         interruptions: runs that were cut short by a crash, and are no attempts.
+        stages: of its batch; 1 where ``--then`` names no more.
 
     Example:
         >>> report = batchq.run(["tea"], str.upper, batch_id="b7", enable_progress_tracking=False)
@@ -107,6 +118,7 @@ class ItemDetails:
     ended_at: str | None
     history: Sequence[AttemptDetails]
     interruptions: int
+    stages: int = 1
 
     @property
     def input(self) -> Any:
@@ -121,13 +133,14 @@ class ItemDetails:
             "duration": self.duration,
             "ended_at": self.ended_at,
             "interruptions": self.interruptions,
-            "history": [attempt.to_dict() for attempt in self.history],
+            "stages": self.stages,
         }
+        history = ", ".join(attempt.to_json() for attempt in self.history)
         if self.status == SUCCESS:
             came = f'"result": {self.result}'
         else:
             came = _members({"error_type": self.error_type, "error": self.error})
-        return f'{{{_members(head)}, "input": {self.payload}, {came}, {_members(tail)}}}'
+        return f'{{{_members(head)}, "input": {self.payload}, {came}, {_members(tail)}, "history": [{history}]}}'
 
 
 def find_items(folder: BatchFolder, which: str | int) -> list[ItemDetails]:
@@ -154,6 +167,8 @@ def find_items(folder: BatchFolder, which: str | int) -> list[ItemDetails]:
                 reader.attempts(row.seq),
                 redaction,
                 _idle(status, reader, row.seq),
+                reader.stages(row.seq),
+                len(status.spec.stages) + 1,
             )
             for row in rows
         ]
@@ -227,6 +242,8 @@ def details(
     failed: Sequence[AttemptRow],
     redaction: Redaction,
     idle: str = PENDING,
+    done: Sequence[StageRow] = (),
+    stages: int = 1,
 ) -> ItemDetails:
     """An item with all that came of it.
 
@@ -237,10 +254,13 @@ def details(
         failed: its failed attempts, in their order.
         redaction: what is not to be shown of its payload.
         idle: its state without an outcome.
+        done: what the stages have given that are done, but for the last of all.
+        stages: of the batch.
     """
-    history = list(_history(outcomes, failed))
+    history = list(_history(outcomes, failed, done))
     last = next((outcome for outcome in outcomes if outcome.run == row.run), None)
     made = [attempt for attempt in history if attempt.run == row.run]
+    tries = sum(attempt.status == FAILED for attempt in made)
     return ItemDetails(
         batch_id=batch_id,
         seq=row.seq,
@@ -252,23 +272,47 @@ def details(
         result=last.result if last else None,
         error_type=last.error_type if last else None,
         error=last.error if last else None,
-        attempts=last.attempts if last else len(made),
+        attempts=last.attempts if last else tries,
         duration=last.duration_us / 1e6 if last else sum(attempt.duration for attempt in made),
         ended_at=iso(last.ended_ms / 1000) if last and last.ended_ms else None,
         history=history,
         interruptions=row.interruptions,
+        stages=stages,
     )
 
 
-def _history(outcomes: Sequence[OutcomeRow], failed: Sequence[AttemptRow]) -> Iterator[AttemptDetails]:
+def _history(
+    outcomes: Sequence[OutcomeRow], failed: Sequence[AttemptRow], stages: Sequence[StageRow]
+) -> Iterator[AttemptDetails]:
     """Every attempt: those that failed are stored, the last one of a run may be known by its outcome only."""
     ended = {outcome.run: outcome for outcome in outcomes}
-    for run in sorted({*ended, *(attempt.run for attempt in failed)}):
+    for run in sorted({*ended, *(attempt.run for attempt in failed), *(stage.run for stage in stages)}):
         stored = [attempt for attempt in failed if attempt.run == run]
-        yield from map(attempt_details, stored)
+        done = {stage.stage: stage for stage in stages if stage.run == run}
+        for number in sorted({*done, *(attempt.stage for attempt in stored)}):
+            yield from _numbered(stored, number)
+            if number in done:
+                yield stage_details(done[number])
         outcome = ended.get(run)
         if outcome is not None and outcome.attempts > max((attempt.number for attempt in stored), default=0):
-            yield _last(outcome, outcome.duration_us - sum(attempt.duration_us for attempt in stored))
+            spent = sum(attempt.duration_us for attempt in stored) + sum(stage.duration_us for stage in done.values())
+            here = max((stage.stage for stage in stages if stage.run <= run), default=0) + 1
+            yield _last(outcome, outcome.duration_us - spent, here, sum(each.stage == here for each in stored) + 1)
+
+
+def _numbered(attempts: Sequence[AttemptRow], stage: int) -> Iterator[AttemptDetails]:
+    """Those at one stage, numbered from 1."""
+    of_stage = (attempt for attempt in attempts if attempt.stage == stage)
+    return (replace(attempt_details(attempt), number=number) for number, attempt in enumerate(of_stage, 1))
+
+
+def stage_details(row: StageRow) -> AttemptDetails:
+    """The attempt with which a stage was done, as it is shown."""
+    duration = row.duration_us / 1e6
+    started = iso(row.ended_ms / 1000 - duration)
+    return AttemptDetails(
+        row.run, row.attempts, SUCCESS, started, duration, row.worker, stage=row.stage, result=row.result
+    )
 
 
 def attempt_details(row: AttemptRow) -> AttemptDetails:
@@ -284,22 +328,24 @@ def attempt_details(row: AttemptRow) -> AttemptDetails:
         row.error,
         row.traceback,
         None if row.delay_ms is None else row.delay_ms / 1000,
+        row.stage,
     )
 
 
-def _last(outcome: OutcomeRow, duration_us: int) -> AttemptDetails:
+def _last(outcome: OutcomeRow, duration_us: int, stage: int, number: int) -> AttemptDetails:
     duration = duration_us / 1e6
     # A crash takes along when the attempt began.
     started = iso(outcome.ended_ms / 1000 - duration) if outcome.success else None
     return AttemptDetails(
         outcome.run,
-        outcome.attempts,
+        number,
         SUCCESS if outcome.success else FAILED,
         started,
         duration,
         outcome.worker,
         outcome.error_type,
         outcome.error,
+        stage=stage,
     )
 
 

@@ -38,6 +38,7 @@ MEANING: Final[Mapping[str, str]] = {
 """What a state amounts to, where its name does not say it."""
 SETTINGS: Final[Mapping[str, str]] = {
     "func": "Function",
+    "then": "Then",
     "setup": "Set-up",
     "input": "Input",
     "input_format": "Format of the input",
@@ -252,10 +253,14 @@ def _failure(failure: Mapping[str, Any]) -> Html:
     return element(
         "tr",
         element("th", shorten(str(failure.get("idea_id")), 200), scope="row"),
-        element("td", _type(failure.get("error_type"), error), text, class_="error"),
+        element("td", _stage(failure.get("stage")), _type(failure.get("error_type"), error), text, class_="error"),
         element("td", _cell(failure.get("attempts")), class_="count"),
         element("td", _cell(failure.get("line")), class_="count"),
     )
+
+
+def _stage(stage: int | None) -> str:
+    return "" if stage is None else f"Stage {stage}: "
 
 
 def _type(kind: str | None, error: str) -> Html | None:

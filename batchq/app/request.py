@@ -85,6 +85,7 @@ class StartRequest:
         reuse_changed: also where these have run another function.
         cache: a folder of results that batches share.
         work: ready-made work instead of a function: its ``kind``, of `ready.KINDS`, and its options.
+        then: TARGETs of the stages that come after `func` or `work`, each called with what the one before returned.
     """
 
     input: str | Sequence[str]
@@ -141,6 +142,7 @@ class StartRequest:
     reuse: tuple[str, ...] = ()
     reuse_changed: bool = False
     cache: str | None = None
+    then: Sequence[str] = ()
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -213,6 +215,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
         ),
         redact=redact,
         out=check_new(request.out, request.overwrite, [part.path for part in source.parts]),
+        stages=stages_of(request.then, cwd),
         work=work,
         reuse=tuple(dict.fromkeys(request.reuse)),
         reuse_changed=request.reuse_changed,
@@ -235,11 +238,19 @@ def _work_of(request: StartRequest, cwd: Path) -> tuple[str, Path, dict[str, Any
             raise UsageError(NOTHING_TO_RUN, WHAT_TO_RUN)
         return *split_target(request.func, cwd), None
     name = asked["kind"]
-    if request.func is not None or request.setup is not None:
-        other = "--func" if request.func is not None else "--setup"
-        raise UsageError(f"--{name} and {other} exclude each other")
+    if request.func is not None:
+        raise UsageError(f"--{name} and --func exclude each other")
+    if request.setup is not None and not request.then:
+        raise UsageError(
+            f"--{name} and --setup exclude each other", "A --setup is for the functions that --then names."
+        )
     work = {"kind": name, **kind(name).check(asked)}
     return work["title"], cwd, work
+
+
+def stages_of(then: Iterable[str], cwd: Path) -> tuple[str, ...]:
+    """The later stages of a batch as they are stored; raises `TargetError` where one names nothing."""
+    return tuple(split_target(target, cwd)[0] for target in then)
 
 
 def notices_of(addresses: Iterable[str], share: str | None) -> tuple[tuple[str, ...], float | None]:

@@ -89,6 +89,7 @@ def restored_item(batch_id: str, text: str) -> ItemDetails:
         ended_at=told["ended_at"],
         history=[_attempt(each) for each in told["history"]],
         interruptions=told["interruptions"],
+        stages=told.get("stages", 1),
     )
 
 
@@ -104,6 +105,8 @@ def _attempt(told: Mapping[str, Any]) -> AttemptDetails:
         error=told.get("error"),
         traceback=told.get("traceback", ""),
         wait=told.get("wait"),
+        stage=told.get("stage", 1),
+        result=json.dumps(told["result"], ensure_ascii=False) if "result" in told else None,
     )
 
 

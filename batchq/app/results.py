@@ -18,8 +18,9 @@ from batchq.app.flatten import Columns, flat_line, flat_row
 from batchq.app.items import hidden_rows
 from batchq.app.openai_lines import OPENAI, openai_lines
 from batchq.app.render import SCHEMA, csv_line, payload_of, plain, results_csv, results_jsonl
+from batchq.app.stages import check_stage
 from batchq.errors import OutputError
-from batchq.model import INVALID_INPUT
+from batchq.model import INVALID_INPUT, SUCCESS
 from batchq.store.home import BatchFolder
 from batchq.store.reading import LAST, ReportReader, reading
 from batchq.store.rows import ResultRow
@@ -43,6 +44,7 @@ class Wanted:
         flatten: the parts of objects have names of their own.
         raw: tables keep texts that a spreadsheet would run.
         with_schema: each line of JSON begins with the version of batchq's JSON.
+        stage: what this stage has given, from 1, instead of the outcomes; None for these.
     """
 
     form: str = JSONL
@@ -51,6 +53,7 @@ class Wanted:
     flatten: bool = False
     raw: bool = False
     with_schema: bool = False
+    stage: int | None = None
 
     @property
     def start(self) -> str:
@@ -100,7 +103,7 @@ def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
         UsageError: a table would have too many columns.
     """
     if wanted.form == JSONL:
-        if not (wanted.only or wanted.with_input or wanted.flatten):
+        if not (wanted.only or wanted.with_input or wanted.flatten or wanted.stage):
             yield from reader.lines(wanted.start)
             return
         rows = _rows(reader, wanted)
@@ -211,7 +214,18 @@ def next_page(reader: ReportReader, wanted: Wanted, number: int, with_header: bo
 
 def _rows(reader: ReportReader, wanted: Wanted, until: int = LAST) -> Iterator[ResultRow]:
     """The rows that are asked for, in the order of the input."""
+    if wanted.stage is not None:
+        return _shown(reader, wanted, of_stage(reader, wanted.stage, wanted.with_input))
     return _shown(reader, wanted, reader.results(wanted.only, wanted.with_input, until=until))
+
+
+def of_stage(reader: ReportReader, stage: int, with_input: bool = False) -> Iterator[ResultRow]:
+    """What one stage has given; raises `UsageError` where the batch has none of that number."""
+    spec = reader.row().spec
+    check_stage(spec, stage)
+    if stage > len(spec.stages):
+        return reader.results(SUCCESS, with_input)
+    return reader.stage_results(stage, with_input)
 
 
 def _shown(reader: ReportReader, wanted: Wanted, rows: Iterator[ResultRow]) -> Iterator[ResultRow]:

@@ -28,6 +28,7 @@ class StoredRows(Sequence[Mapping[str, Any]]):
         shape: makes the dict that is shown of a row.
         only: ``failed`` or ``success``; None for both.
         gapless: every item has an outcome, so that the place of one follows from its ``seq``.
+        stages: as of `ReportReader.results`.
 
     Example:
         for failure in report.failures:
@@ -41,12 +42,14 @@ class StoredRows(Sequence[Mapping[str, Any]]):
         shape: Callable[[ResultRow], dict[str, Any]],
         only: str | None = None,
         gapless: bool = False,
+        stages: int = 0,
     ) -> None:
         self._database = database
         self._count = count
         self._shape = shape
         self._only = only
         self._gapless = gapless
+        self._stages = stages
 
     def __len__(self) -> int:
         return self._count
@@ -59,7 +62,8 @@ class StoredRows(Sequence[Mapping[str, Any]]):
         after, skip = (start, 0) if self._gapless else (0, start)
         with reading(self._database) as reader:
             # No more than were counted, also where a batch that runs has more by now.
-            for row in islice(reader.results(only=self._only, after=after), skip, skip + self._count - start):
+            rows = reader.results(only=self._only, after=after, stages=self._stages)
+            for row in islice(rows, skip, skip + self._count - start):
                 yield self._shape(row)
 
     @overload
@@ -114,7 +118,7 @@ def build_report(folder: BatchFolder) -> BatchReport:
         left_out=status.skipped,
         handler_changed=status.spec.handler_changed,
     )
-    failures = StoredRows(folder.database, status.tally.failed, failure_of, only=FAILED)
+    failures = StoredRows(folder.database, status.tally.failed, failure_of, FAILED, stages=len(status.spec.stages))
     gapless = status.tally.done == status.tally.items
     results = StoredRows(folder.database, status.tally.done, result_of, gapless=gapless)
     report = report_on(counted, failures, results)
@@ -149,6 +153,7 @@ def failure_of(row: ResultRow) -> dict[str, Any]:
         "seq": row.seq,
         "line": row.line,
         "error_type": row.error_type,
+        **({} if row.stage is None else {"stage": row.stage}),
     }
 
 
@@ -190,6 +195,7 @@ def _chosen(spec: BatchSpec) -> dict[str, Any]:
         "redact": spec.redact,
         "work": dict(spec.work or {}),
         "out": spec.out,
+        "then": spec.stages,
     }
     chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value}
     return chosen | ({"seed": source.seed} if source.sample or source.shuffle else {})

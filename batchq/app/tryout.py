@@ -10,11 +10,11 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import BinaryIO, Final, Protocol
 
-from batchq.app.items import AttemptDetails, ItemDetails, attempt_details, details
+from batchq.app.items import AttemptDetails, ItemDetails, attempt_details, details, stage_details
 from batchq.app.request import StartRequest, spec_of
 from batchq.app.verbs import check_work
 from batchq.config import check_count
@@ -22,10 +22,10 @@ from batchq.engine.hiding import Hiding
 from batchq.engine.tryout import BATCH_ID, try_out
 from batchq.errors import UsageError
 from batchq.inputs import open_reader
-from batchq.model import FAILED, INVALID_INPUT, FailedAttempt, Item, Outcome, Record
+from batchq.model import FAILED, INVALID_INPUT, FailedAttempt, Item, Outcome, Record, StageResult
 from batchq.redaction import Redaction
 from batchq.spec import BatchSpec
-from batchq.store.items import AttemptRow, ItemRow, OutcomeRow
+from batchq.store.items import AttemptRow, ItemRow, OutcomeRow, StageRow
 
 ITEMS: Final = 3
 MOST_ITEMS: Final = 1000
@@ -44,6 +44,9 @@ class Listener(Protocol):
 
     def failed(self, attempt: AttemptDetails) -> None:
         """An attempt has failed."""
+
+    def advanced(self, attempt: AttemptDetails) -> None:
+        """A stage has succeeded that is not the last one."""
 
     def ended(self, item: ItemDetails) -> None:
         """An item has its outcome."""
@@ -94,9 +97,10 @@ def run_tryout(
     spec = spec_of(request)
     check_work(spec)
     records = _records(spec, count, seqs, stdin)
-    rehearsal = _Rehearsal(listener, Redaction(spec.redact))
+    rehearsal = _Rehearsal(listener, Redaction(spec.redact), len(spec.stages) + 1)
+    told = (rehearsal.ended, rehearsal.failed, rehearsal.advanced)
     with _heard(listener.said, rehearsal.cleaned):
-        spent, stopped = asyncio.run(try_out(spec, rehearsal.items(records), rehearsal.ended, rehearsal.failed))
+        spent, stopped = asyncio.run(try_out(spec, rehearsal.items(records), *told))
     return Tried(rehearsal.done, spent, stopped)
 
 
@@ -106,12 +110,15 @@ class _Rehearsal:
     Args:
         listener: whom to tell.
         redaction: what it may not be told.
+        stages: of the batch.
     """
 
-    def __init__(self, listener: Listener, redaction: Redaction) -> None:
+    def __init__(self, listener: Listener, redaction: Redaction, stages: int) -> None:
         self.done: list[ItemDetails] = []
         self._listener = listener
         self._redaction = redaction
+        self._stages = stages
+        self._done: list[StageRow] = []
         self._attempts: list[AttemptRow] = []
         self._clean: Callable[[str], str] = str
 
@@ -120,7 +127,7 @@ class _Rehearsal:
         for seq, record in records:
             item_id = f"item-{seq}" if record.item_id is None else record.item_id
             self._row = ItemRow(seq, item_id, record.item_id is not None, record.line, 1, 0, 0, record.payload)
-            self._attempts = []
+            self._attempts, self._done = [], []
             if record.error is not None:
                 bad = OutcomeRow(1, 0, 0, 0, 0, 0, INVALID_INPUT, record.error, None)
                 self._listener.began(self._details([bad]))
@@ -147,9 +154,17 @@ class _Rehearsal:
             failure.error_type,
             failure.error,
             failure.traceback,
+            attempt.stage,
         )
         self._attempts.append(row)
-        self._listener.failed(attempt_details(row))
+        self._listener.failed(replace(attempt_details(row), number=item.tries + 1))
+
+    def advanced(self, item: Item, result: StageResult) -> None:
+        """A stage has succeeded that is not the last one."""
+        row = StageRow(*result[1:])
+        self._done.append(row)
+        self._clean = self._redaction.cleaner(*item.payloads, row.result)
+        self._listener.advanced(stage_details(row))
 
     def ended(self, item: Item, outcome: Outcome) -> None:
         """The item has its outcome."""
@@ -174,7 +189,9 @@ class _Rehearsal:
         self._listener.ended(item)
 
     def _details(self, outcomes: Sequence[OutcomeRow]) -> ItemDetails:
-        return details(BATCH_ID, self._row, outcomes, self._attempts, self._redaction)
+        return details(
+            BATCH_ID, self._row, outcomes, self._attempts, self._redaction, done=self._done, stages=self._stages
+        )
 
 
 def _records(spec: BatchSpec, count: int, seqs: Sequence[int], stdin: BinaryIO | None) -> list[tuple[int, Record]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -12,8 +12,9 @@ from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
-from batchq.app.request import StartRequest, spec_of
+from batchq.app.request import StartRequest, spec_of, stages_of
 from batchq.app.reuse import check_reuse, prepare_reuse
+from batchq.app.stages import check_stage
 from batchq.app.status import BatchStatus, status_of
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
@@ -170,6 +171,7 @@ def resume(
     read_all: bool = False,
     no_strict: bool = False,
     served: bool = False,
+    then: Sequence[str] | None = None,
 ) -> Session | BatchStatus:
     """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
@@ -186,6 +188,7 @@ def resume(
         read_all: read the rest of an input of which only the first records were read.
         no_strict: from here on a record that cannot be read fails alone.
         served: a server goes on with it, whose turn has come; what was paused meanwhile stays so.
+        then: likewise of all later stages; empty for none.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
@@ -205,7 +208,7 @@ def resume(
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
         raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
-    spec, pickled = _function_of(home, folder, now.spec, func, setup)
+    spec, pickled = _function_of(home, folder, now.spec, func, setup, then)
     spec = replace(spec, strict=spec.strict and not no_strict)
     if spec != now.spec:
         respecify_locked(home, folder, spec, pickled)
@@ -236,7 +239,7 @@ def check_can_go_on(home: Home, batch_id: str) -> None:
     if now.input_cut:
         raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
     if not _is_ours(home, folder, now.spec):
-        raise SealBroken(batch_id, bool(now.spec.setup))
+        raise SealBroken(batch_id, bool(now.spec.setup), len(now.spec.stages))
 
 
 def _tell_dropped(before: BatchSpec, spec: BatchSpec, note: Callable[[str], None]) -> None:
@@ -272,6 +275,7 @@ def retry(
     error: str | None = None,
     items: Collection[str] = (),
     moved: Callable[[int], object] = lambda _: None,
+    from_stage: int | None = None,
 ) -> int:
     """Let failed items run again when the batch goes on; how many they are.
 
@@ -281,6 +285,7 @@ def retry(
         error: a regular expression that the error, written as ``type: text``, has to contain; None for any.
         items: ids of the items, or their positions in the input as ``#12``; empty for all.
         moved: told now and then how many they are so far; those run again whatever happens to the rest.
+        from_stage: begin there again, from 1, at the latest; None begins at the stage that has failed.
 
     Raises:
         UsageError: there is no such batch, it was cancelled, it is from elsewhere, or `error` is no regular
@@ -292,8 +297,10 @@ def retry(
     now = status_of(folder)
     is_chosen = chosen(error, items, now.tally.items)
     if not _is_ours(home, folder, now.spec):
-        raise SealBroken(batch_id, bool(now.spec.setup))
-    return rerun(folder.database, now.spec.durability, is_chosen, moved)
+        raise SealBroken(batch_id, bool(now.spec.setup), len(now.spec.stages))
+    if from_stage is not None:
+        check_stage(now.spec, from_stage)
+    return rerun(folder.database, now.spec.durability, is_chosen, moved, from_stage)
 
 
 def _has_rest(now: BatchStatus) -> bool:
@@ -339,7 +346,12 @@ def _leave(folder: BatchFolder, event: str) -> str:
 
 
 def _function_of(
-    home: Home, folder: BatchFolder, spec: BatchSpec, func: str | None, setup: str | None
+    home: Home,
+    folder: BatchFolder,
+    spec: BatchSpec,
+    func: str | None,
+    setup: str | None,
+    then: Sequence[str] | None,
 ) -> tuple[BatchSpec, bytes | None]:
     """The specification with a function that may be run: the sealed one, or the one that the user names.
 
@@ -348,8 +360,8 @@ def _function_of(
     pickled = _handler_of(folder)[0]
     before = spec
     if not _is_ours(home, folder, spec):
-        if func is None or (spec.setup and setup is None):
-            raise SealBroken(folder.batch_id, bool(spec.setup))
+        if func is None or (spec.setup and setup is None) or (spec.stages and then is None):
+            raise SealBroken(folder.batch_id, bool(spec.setup), len(spec.stages))
         # Sealed anew, they would be ours.
         spec = replace(spec, on_finish=None, out=None, notify=(), reuse=(), cache=None)
     if func is not None:
@@ -358,6 +370,8 @@ def _function_of(
         pickled = None
     if setup is not None:
         spec = replace(spec, setup=split_target(setup, Path.cwd())[0] if setup else None)
+    if then is not None:
+        spec = replace(spec, stages=stages_of(then, Path.cwd()))
     if (spec.work is None or spec.has_commands) and not Path(spec.folder).is_dir():
         hint = "Make it again." if spec.has_commands else "Name the function with --func."
         raise TargetError(spec.target, f"its folder {spec.folder} is gone", hint)
@@ -397,4 +411,4 @@ def exit_code(ending: Ending, tally: Tally) -> int:
 
 def check_work(spec: BatchSpec) -> BatchSpec:
     """`spec` with the fingerprint of what it runs; raises `UsageError` where that, or the setup, cannot be used."""
-    return replace(spec, fingerprint=fingerprint_of(spec, load_work(spec).handler.function))
+    return replace(spec, fingerprint=fingerprint_of(spec, *load_work(spec).functions))

@@ -48,6 +48,7 @@ KINDS: Final = {
     "batch_ids": Completed("batch"),
     "input": Completed("file"),
     "func": Completed("file"),
+    "then": Completed("file"),
     "setup": Completed("file"),
     "output": Completed("file"),
     "home": Completed("dir"),

@@ -26,6 +26,12 @@ STDOUT = "-"
     help="Form of a row; parquet needs batchq[parquet]; openai is what a batch service writes, for batches of "
     "--llm-batch.  [default: by the name of --output, else jsonl]",
 )
+@click.option(
+    "--stage",
+    type=int,
+    metavar="N",
+    help="What this stage of `start --then` has given, from 1, for each item that has come so far.",
+)
 @click.option("--with-input", is_flag=True, help="Add the item itself to each row.")
 @click.option(
     "--flatten",
@@ -54,6 +60,7 @@ def results(
     batch_id: str,
     only: str | None,
     form: str | None,
+    stage: int | None,
     with_input: bool,
     flatten: bool,
     output: str | None,
@@ -92,6 +99,14 @@ def results(
         ("--flatten of a table", flatten and found != JSONL and follow),
     )
     _exclude(
+        ("--stage", stage is not None),
+        ("--only", only is not None),
+        ("--follow", follow),
+        ("--as-input", as_input),
+    )
+    if stage is not None:
+        console.only_here("what a stage has given is read where the batch is")
+    _exclude(
         ("--json", console.as_json),
         ("a table in --output", output is not None and found != JSONL),
         ("--format parquet", found == PARQUET),
@@ -107,7 +122,7 @@ def results(
     if console.as_json:
         found = JSONL
     batches = console.batches()
-    wanted = Wanted(found, only, with_input, flatten, raw, console.as_json)
+    wanted = Wanted(found, only, with_input, flatten, raw, console.as_json, stage)
     if follow:
         for text in batches.follow_results(batch_id, wanted):
             console.write([text])

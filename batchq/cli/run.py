@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +34,7 @@ from batchq.cli.settings import blamed
 from batchq.cli.show import log, status
 from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
-from batchq.cli.work_options import gather_work, start_work
+from batchq.cli.work_options import from_stage_option, gather_work, other_stages, start_work
 from batchq.config import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -225,6 +225,7 @@ def _begin(console: Console, engine: LocalEngine | None, options: dict[str, Any]
     help="Another function for what is left; needed for a batch that was copied from elsewhere.",
 )
 @click.option("--setup", metavar="TARGET", help='Another setup for what is left; "" for none.')
+@other_stages
 @click.option("--served", is_flag=True, hidden=True)  # a server says it, of whose turn has come
 @detach_option
 @common_options
@@ -246,7 +247,7 @@ def resume(console: Console, /, batch_id: str, detach: bool, **options: Any) -> 
     return _go_on(console, batch_id, **options)
 
 
-def _go_on(console: Console, batch_id: str, served: bool = False, **options: Any) -> int:
+def _go_on(console: Console, batch_id: str, served: bool = False, then: Sequence[str] = (), **options: Any) -> int:
     from batchq.app import verbs
     from batchq.app.progress import open_display
     from batchq.app.render import report_json
@@ -261,7 +262,8 @@ def _go_on(console: Console, batch_id: str, served: bool = False, **options: Any
     with open_display(console.quiet) as display:
         hooks = Hooks(display.show, display.note)
         with _handlers_print_to_stderr():
-            session = verbs.resume(home, batch_id, hooks, served=served, **options)
+            stages = [target for target in then if target] if then else None
+            session = verbs.resume(home, batch_id, hooks, served=served, then=stages, **options)
         if isinstance(session, BatchStatus):
             goes_on = f"{session.holder} goes on with it" if session.holder else "it is left so"
             nothing = "there is nothing left to do" if session.state in ENDED else goes_on
@@ -284,9 +286,18 @@ def _go_on(console: Console, batch_id: str, served: bool = False, **options: Any
 @click.option("--error", metavar="REGEX", help="Only items whose error, written as `type: text`, contains this.")
 @click.option("--item", "items", multiple=True, metavar="ITEM", help="Only this item, an id or #12; may be repeated.")
 @click.option("--timed-out", is_flag=True, help="Only items that have timed out.")
+@from_stage_option
 @common_options
 @click.pass_obj
-def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
+def retry(
+    console: Console,
+    /,
+    batch_id: str,
+    error: str | None,
+    items: tuple[str, ...],
+    timed_out: bool,
+    from_stage: int | None,
+) -> int:
     """Run failed items again, in the same batch; their earlier attempts stay in the history.
 
     All items of an id run again; #12 is the one at that place in the input.
@@ -300,9 +311,12 @@ def retry(console: Console, /, batch_id: str, error: str | None, items: tuple[st
 
     if timed_out and error is not None:
         raise click.UsageError("--timed-out and --error exclude each other")
+    if from_stage is not None:
+        console.only_here("a stage to begin at is named where the batch is")
     if console.server is not None:
         return retry_there(console, batch_id, error, items, timed_out)
-    chosen = verbs.retry(console.home(), batch_id, "^ItemTimeout: " if timed_out else error, items)
+    error = "^ItemTimeout: " if timed_out else error
+    chosen = verbs.retry(console.home(), batch_id, error, items, from_stage=from_stage)
     if not chosen:
         console.say(f"{batch_id}: no failed item is to run again")
         return 0

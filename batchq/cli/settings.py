@@ -22,7 +22,7 @@ from click.core import ParameterSource
 
 from batchq.errors import ConfigError, SettingsError
 
-CODE: Final = frozenset({"func", "setup", "on_finish", "exec", "shell"})
+CODE: Final = frozenset({"func", "then", "setup", "on_finish", "exec", "shell"})
 OF_A_SERVER: Final = frozenset({"server", "token_file"})
 """A file that somebody else has written must not say to whom items and tokens are sent."""
 OF_ONE_BATCH: Final = frozenset({"id", "input", "input_format", "limit", "detach"})

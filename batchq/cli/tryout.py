@@ -98,11 +98,12 @@ class _Telling:
         self._stdout = sys.stdout
         self._seen: dict[str, AttemptDetails] = {}
         self._first = True
+        self._staged = False
 
     def began(self, item: ItemDetails) -> None:
         from batchq.app.item_text import indented, json_lines, plain
 
-        self._seen = {}
+        self._seen, self._staged = {}, item.stages > 1
         between, self._first = [] if self._first else [""], False
         name = f"Item {plain(str(item.item_id))} (#{item.seq}, line {item.line})"
         self._write(*between, name, *indented(json_lines(item.payload)))
@@ -116,9 +117,14 @@ class _Telling:
         from batchq.app.item_text import attempt_lines
         from batchq.app.words import duration
 
-        self._write(*attempt_lines(attempt, 1, self._seen, full=True))
+        self._write(*attempt_lines(attempt, 1, self._seen, full=True, staged=self._staged))
         if attempt.wait is not None:
             self._write(f"  The next attempt follows in {duration(attempt.wait)}.")
+
+    def advanced(self, attempt: AttemptDetails) -> None:
+        from batchq.app.item_text import attempt_lines
+
+        self._write(*attempt_lines(attempt, 1, self._seen, full=True, staged=True))
 
     def ended(self, item: ItemDetails) -> None:
         from batchq.app.item_text import error_words, indented, json_lines
@@ -150,6 +156,9 @@ class _Collecting:
         self._output.append(line)
 
     def failed(self, attempt: AttemptDetails) -> None:
+        pass
+
+    def advanced(self, attempt: AttemptDetails) -> None:
         pass
 
     def ended(self, item: ItemDetails) -> None:

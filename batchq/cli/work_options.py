@@ -1,4 +1,4 @@
-"""The options of `start` that ask for ready-made work instead of a function."""
+"""The options that ask for ready-made work instead of a function, and for further stages."""
 
 from __future__ import annotations
 
@@ -20,10 +20,36 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """By kind, which is an option too, the options that go with it; several kinds may have the same one."""
 
+other_stages = click.option(
+    "--then",
+    metavar="TARGET",
+    multiple=True,
+    help='Other later stages for what is left, all of them; "" for none. What a stage has given is kept.',
+)
+"""Of `resume`."""
+from_stage_option = click.option(
+    "--from-stage",
+    type=int,
+    metavar="N",
+    help="Make anew what this stage of `start --then`, from 1, and later ones have given.  [default: begin at the one "
+    "that has failed]",
+)
+"""Of `retry`."""
+
+
+_later_stages = click.option(
+    "--then",
+    metavar="TARGET",
+    multiple=True,
+    help="A further stage: this function gets what the one before has returned. Each stage's result is kept, so that a "
+    "retry, or `resume`, begins at the stage that has not succeeded; --timeout and --retry-attempts hold for each. May "
+    "be repeated.",
+)
+
 
 def start_work(command: F) -> F:
     """What runs over the items where that is no function."""
-    return with_options(command, [*EXEC_OPTIONS, *HTTP_OPTIONS, *LLM_OPTIONS])
+    return with_options(command, [*EXEC_OPTIONS, *HTTP_OPTIONS, *LLM_OPTIONS, _later_stages])
 
 
 def gather_work(options: dict[str, Any]) -> None:

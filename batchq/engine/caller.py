@@ -47,13 +47,17 @@ class Caller:
             if self.probe.end(gave_way, took) and job.timeout and took > job.timeout:
                 slot.expired = True  # no ticker could run meanwhile
 
+    def loop_was_blocked(self) -> None:
+        """Look again at what is called here: something has blocked the event loop."""
+        self.probe.again()
+
     async def _call(self, slot: Slot, job: Job, payload: Any) -> Any:
         handler, item = self._handler, slot.item
         arguments: tuple[Any, ...] = (payload,)
         if handler.wants_context and item:
             slot.waits = Waits()
             till = self._pacer.till(slot.waits, item) if self._pacer else None
-            arguments = (payload, job.context_of(item, till))
+            arguments = (payload, job.context_of(item, payload, till))
         if handler.is_async and not self.probe.blocks:
             return await handler.function(*arguments)
         if slot.thread is None:

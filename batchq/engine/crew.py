@@ -345,19 +345,21 @@ class Crew:
             end_commands(self._row.uuid, begun)
 
     def _timeout_of(self, seq: int, worker: WorkerHandle, still: float) -> FailedAttempt:
-        run, attempts, _ = self._store.attempts_of(seq)
-        error = ItemTimeout(self._row.spec.timeout or 0.0)
-        delay = RetryHandler(retry_config(self._row.spec)).delay_after(error, attempts + 1)
+        spec = self._row.spec
+        item = self._store.standing(seq, len(spec.stages))
+        error = ItemTimeout(spec.timeout or 0.0)
+        delay = RetryHandler(retry_config(spec)).delay_after(error, item.tries + 1)
         microseconds = int(still * 1e6)
         return FailedAttempt(
             seq,
-            run,
-            attempts + 1,
+            item.run,
+            item.attempts + 1,
             int(time.time() * 1000) - microseconds // 1000,
             microseconds,
             worker.spec.worker,
             None if delay is None else int(delay * 1000),
             describe(error),
+            item.stages_done + 1,
         )
 
     def judge(self, begun: Sequence[int], lane: int, how: str) -> Verdict:

@@ -14,7 +14,8 @@ from batchq.engine.failures import describe
 from batchq.engine.results import to_json
 from batchq.engine.retry import RetryHandler
 from batchq.handlers import Handler
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.model import FailedAttempt, Item, Outcome, StageResult
+from batchq.ready import Stage
 from batchq.redaction import Redaction
 
 _decode = json.JSONDecoder().raw_decode
@@ -60,6 +61,9 @@ class Sink(Protocol):
     def halt(self, item: Item) -> None:
         """The handler of `item` asks to stop the whole batch."""
 
+    def stage(self, item: Item, result: StageResult) -> None:
+        """A stage of an item is done that is not its last one; the item goes on in the next one."""
+
     def stuck(self, item: Item) -> bool:
         """A thread is still busy with an item that has timed out: whether its slot goes on with another thread."""
 
@@ -81,6 +85,7 @@ class Job:
         let_through: exceptions that end the slot rather than fail the item.
         tracebacks: tell the traceback of a failure, which takes long.
         redaction: fields of a payload whose values no error may tell; of payloads that are JSON text.
+        stages: what items go through after `handler`.
     """
 
     handler: Handler
@@ -95,12 +100,16 @@ class Job:
     let_through: tuple[type[BaseException], ...] = (GeneratorExit,)
     tracebacks: bool = True
     redaction: Redaction | None = None
+    stages: tuple[Stage, ...] = ()
 
-    def context_of(self, item: Item, till: Till | None = None) -> Context:
-        """What the handler is told about its next attempt at `item`, which pays at `till`."""
+    def context_of(self, item: Item, payload: Any, till: Till | None = None) -> Context:
+        """What a handler is told about its next attempt at `item`: it gets `payload`, and pays at `till`."""
         key = f"{self.key_prefix}:{item.seq}" + (f":r{item.run}" if item.run > 1 else "")
+        resource, stage = self.resource, item.stage
+        if item.reached:
+            key, resource, payload = f"{key}:{stage}", self.stages[stage - 2].resource, self.load(item.reached.payload)
         log = logging.LoggerAdapter(logging.getLogger("batchq.item"), {"item_id": item.item_id})
-        return Context(self.batch_id, item.item_id, item.seq, item.attempts + 1, key, self.resource, log, till)
+        return Context(self.batch_id, item.item_id, item.seq, item.tries + 1, key, resource, log, till, stage, payload)
 
     def success(self, item: Item, took: float, kept: Any) -> Outcome:
         """The outcome of an item whose attempt has succeeded after `took` seconds, of which `kept` is to be kept."""
@@ -118,7 +127,15 @@ class Job:
             microseconds,
             self.worker,
             None if delay is None else int(delay * 1000),
-            describe(error, self.tracebacks, self.redaction.cleaner(item.payload) if self.redaction else None),
+            describe(error, self.tracebacks, self.redaction.cleaner(*item.payloads) if self.redaction else None),
+            item.stage,
+        )
+
+    def stage_result(self, item: Item, success: Outcome) -> StageResult:
+        """What is kept of the stage that `item` is in, the `success` of which is no outcome yet."""
+        took = success.duration_us - item.spent_us
+        return StageResult(
+            item.seq, item.stage, item.run, item.tries + 1, took, success.ended_ms, self.worker, success.result
         )
 
     def failure(self, item: Item, last: FailedAttempt) -> Outcome:

@@ -32,18 +32,22 @@ class LineCleaner:
     def __init__(self, redaction: Redaction, at_hand: Callable[[], Sequence[Item]]) -> None:
         self._redaction = redaction
         self._at_hand = at_hand
-        self._known: dict[tuple[int, int], Values] = {}
+        self._known: dict[tuple[int, ...], Values] = {}
         self._ended: deque[Values] = deque(maxlen=ENDED)
 
     def ended(self, item: Item) -> None:
         """An item is no longer at hand."""
-        self._ended.append(self._known.get((item.seq, item.run)) or self._redaction.values(item.payload))
+        self._ended.append(self._known.get(_key(item)) or self._redaction.values(*item.payloads))
 
     def __call__(self, text: str) -> str:
         known = self._known
-        now: dict[tuple[int, int], Values] = {}
+        now: dict[tuple[int, ...], Values] = {}
         for item in self._at_hand():
-            key = (item.seq, item.run)
-            now[key] = known.get(key) or self._redaction.values(item.payload)
+            key = _key(item)
+            now[key] = known.get(key) or self._redaction.values(*item.payloads)
         self._known = now
         return without(text, [*now.values(), *self._ended])
+
+
+def _key(item: Item) -> tuple[int, ...]:
+    return item.seq, item.run, item.stage

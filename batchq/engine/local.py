@@ -130,7 +130,7 @@ class LocalEngine:
         if spare is not None:
             for process in list(spare._processes.values()):
                 process.kill()
-            spare.shutdown(wait=False)
+            spare.shutdown()  # and wait: CPython may write to a pipe that its thread has just closed, else
         self._alive.close()
         self._parent.close()
 

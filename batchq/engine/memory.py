@@ -20,7 +20,7 @@ from batchq.engine.pacing import Pacer, in_memory
 from batchq.engine.runner import Runner
 from batchq.errors import Halt
 from batchq.inputs.values import item_id_of
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.model import FailedAttempt, Item, Outcome, StageResult
 from batchq.pace import Book
 
 TURN_SECONDS: Final = 0.005
@@ -31,7 +31,7 @@ LEAVE_SECONDS: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-def _keep_on(item: Item, attempt: FailedAttempt) -> None:
+def _keep_on(item: Item, came: FailedAttempt | StageResult) -> None:
     pass
 
 
@@ -44,6 +44,7 @@ class MemoryBatch:
         ideas: any iterable or async iterable; drawn as far as there are slots, and a little ahead.
         keep: gets each item with its outcome, in the event loop; what it raises ends the batch.
         note_attempt: gets each failed attempt.
+        note_stage: gets what each stage of an item has given that is not its last one.
         in_order: begin an item only when the one before has its outcome.
         is_full: whether nothing new may begin, because nobody has taken what is there; call `room` afterwards.
         on_tick: called about ten times a second.
@@ -64,6 +65,7 @@ class MemoryBatch:
         is_full: Callable[[], bool] | None = None,
         on_tick: Callable[[], None] = lambda: None,
         book: Book | None = None,
+        note_stage: Callable[[Item, StageResult], None] = _keep_on,
     ) -> None:
         pacer = Pacer(in_memory(book or Book()), self._over_budget)
         pacer.limit(1, 0 if book is None else book.paced)
@@ -72,6 +74,7 @@ class MemoryBatch:
         self._in_order = in_order
         self._is_full = is_full
         self.attempt = note_attempt
+        self.stage = note_stage
         self.tick = on_tick
         self._ideas: Iterator[Any] | None = None
         self._async_ideas: AsyncIterator[Any] | None = None

@@ -53,9 +53,13 @@ class Reuse:
         earlier = _opened(Known.open, index) if spec.reuse and index.exists() else None
         self._places = [place for place in (earlier, self._cache) if place is not None]
 
-    def check(self, function: Callable[..., Any]) -> None:
-        """Reuse nothing, and keep nothing, where this worker has loaded another function than the batch began with."""
-        if self._places and fingerprint_of(self._spec, function) != self._spec.fingerprint:
+    def check(self, *functions: Callable[..., Any]) -> None:
+        """Reuse nothing, and keep nothing, where this worker has loaded others than the batch began with.
+
+        Args:
+            functions: that of the handler, and those of later stages.
+        """
+        if self._places and fingerprint_of(self._spec, *functions) != self._spec.fingerprint:
             log.warning("the function has changed since the batch began: this worker neither takes nor keeps results")
             self.close()
             self._places, self._cache = [], None

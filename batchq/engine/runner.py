@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from batchq.engine.ahead import Ahead
 from batchq.engine.backoff import Backoff
-from batchq.engine.caller import Caller
 from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own_exit
 from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
 from batchq.engine.pacing import Pacer
 from batchq.engine.retry import wait_asked_by
 from batchq.engine.slot import Slot
+from batchq.engine.stages import caller_of, succeeding
 from batchq.engine.threads import item_of_thread
 from batchq.engine.ticker import TICK_SECONDS, Ticker, interval_for
 from batchq.errors import Halt, ItemTimeout
@@ -82,7 +82,8 @@ class Runner:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._backoff = Backoff(self._retry)
         self._abandoned = False
-        self._caller = Caller(job.handler, pacer)
+        self._caller = caller_of(job, pacer)
+        self._succeeded = succeeding(job, sink, self.backlog.appendleft)
         self._budgeted = job.retry.config.budget < 1
         self._lost = 0.0
         self._turned = 0.0
@@ -146,8 +147,8 @@ class Runner:
 
     def take_unbegun(self) -> list[Item]:
         """Remove from the backlog, and return, the items that no attempt was made of in this process."""
-        begun = [item for item in self.backlog if item.attempts]
-        fresh = [item for item in self.backlog if not item.attempts]
+        begun = [item for item in self.backlog if item.attempts or item.reached]
+        fresh = [item for item in self.backlog if not (item.attempts or item.reached)]
         self.backlog.clear()
         self.backlog.extend(begun)
         return fresh
@@ -336,7 +337,7 @@ class Runner:
         else:
             if self._budgeted:
                 job.retry.succeeded()
-            self._sink.outcome(item, job.success(item, took, kept))
+            self._succeeded(item, job.success(item, took, kept))
         self._seen[slot.index] = 0
 
     def _failed(self, slot: Slot, item: Item, error: BaseException, took: float) -> None:
@@ -345,7 +346,7 @@ class Runner:
         if slot.expired:
             error = ItemTimeout(job.timeout or 0.0)
             stuck = (slot.in_thread or slot.given_up) and not self._write_off(slot, item)
-        delay = job.retry.delay_after(error, item.attempts + 1)
+        delay = job.retry.delay_after(error, item.tries + 1)
         if is_overload(error):
             # Also after the last attempt of an item: the others have to wait all the same.
             self._sink.overloaded(item, delay or wait_asked_by(error) or 0.0)
@@ -390,7 +391,7 @@ class Runner:
             for slot in self._slots:
                 # An item that began after the loop was blocked lost nothing by what was before.
                 slot.lost += max(0.0, slot.started - (now - late))
-            self._caller.probe.again()
+            self._caller.loop_was_blocked()
         self._ahead.measure(self._ticker.interval + late)
         # After a blocked stretch the answers that came meanwhile are read first: no deadline in that turn.
         if self.job.timeout and not blocked:

@@ -15,10 +15,10 @@ from batchq.engine.limits import retry_config
 from batchq.engine.memory import MemoryBatch
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler
-from batchq.engine.work import load_work
+from batchq.engine.work import load_work, opened
 from batchq.errors import Halt
-from batchq.handlers import Handler, entered
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.handlers import Handler
+from batchq.model import FailedAttempt, Item, Outcome, StageResult
 from batchq.pace import Book, budgets_of, rates_of
 from batchq.ready import Work
 from batchq.redaction import Redaction
@@ -42,6 +42,7 @@ async def try_out(
     items: Iterable[Item],
     ended: Callable[[Item, Outcome], None],
     failed: Callable[[Item, FailedAttempt], None],
+    advanced: Callable[[Item, StageResult], None],
 ) -> tuple[dict[str, float], str | None]:
     """Run `items` one after another, each with its attempts, as a worker of a batch would.
 
@@ -50,6 +51,7 @@ async def try_out(
         items: drawn one by one, each when the one before has its outcome.
         ended: gets each item with its outcome.
         failed: gets each failed attempt, the last one too.
+        advanced: gets what each stage has given that is not the last one.
 
     Returns:
         What the handler has spent, by unit, and why it would have stopped the batch; None where it would not.
@@ -60,7 +62,7 @@ async def try_out(
     """
     work = load_work(spec)
     book = Book(rates_of(spec.rates), budgets_of(spec.budgets))
-    async with entered(work.setup) as resource:
+    async with opened(work) as (resource, stages):
         job = Job(
             _told_before(work),
             RetryHandler(retry_config(spec)),
@@ -71,9 +73,11 @@ async def try_out(
             store=storing(spec.fail_empty),
             let_through=(GeneratorExit, KeyboardInterrupt),
             redaction=Redaction(spec.redact),
+            stages=stages,
         )
         try:
-            await _Given(job, 1, items, ended, failed, in_order=True, book=book).run()
+            batch = _Given(job, 1, items, ended, failed, in_order=True, book=book, note_stage=advanced)
+            await batch.run()
         except Halt as halt:
             return dict(book.spent), str(halt)
     return dict(book.spent), None

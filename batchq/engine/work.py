@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
-from batchq.handlers import load_handler, load_target, unpickle
-from batchq.ready import Work, kind
+from batchq.handlers import Handler, entered, load_handler, load_target, split_target, unpickle
+from batchq.ready import Stage, Work, kind
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
 from batchq.store.reading import BatchReader
 
 
 def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
-    """The handler of a batch and its setup.
+    """The handlers of a batch and its setup.
 
     Args:
         spec: what the batch is.
         pickled: the function by value, where it is stored so.
 
     Raises:
-        TargetError: the function, or the setup, cannot be used.
+        TargetError: the function, that of a later stage, or the setup, cannot be used.
         UsageError: what ready-made work needs is not there.
     """
-    if spec.work is not None:
-        return kind(spec.work["kind"]).make(spec.work)
     folder = Path(spec.folder)
-    if spec.pickled_by is None:
-        handler = load_handler(spec.target, folder)
+    if spec.work is not None:
+        work = kind(spec.work["kind"]).make(spec.work)
+    elif spec.pickled_by is None:
+        work = Work(load_handler(spec.target, folder))
     else:
-        handler = unpickle(pickled or b"", spec.target, folder, spec.pickled_by)
-    return Work(handler, load_target(spec.setup, folder) if spec.setup else None)
+        work = Work(unpickle(pickled or b"", spec.target, folder, spec.pickled_by))
+    stages = tuple(_load_stage(target, spec) for target in spec.stages)
+    setup = load_target(spec.setup, folder) if spec.setup else None
+    if spec.work is None:
+        return work._replace(setup=setup, stages=stages)
+    # What ready-made work has open is none of the functions' business.
+    return work._replace(stages=stages, stages_setup=setup or contextlib.nullcontext)
 
 
 def stored_work(spec: BatchSpec, folder: BatchFolder) -> Work:
     """As `load_work`, of a batch whose function may be stored in its file."""
     if spec.pickled_by is None:
         return load_work(spec)
-    with closing(BatchReader.open(folder.database)) as reader:
+    with contextlib.closing(BatchReader.open(folder.database)) as reader:
         return load_work(spec, reader.handler()[0])
+
+
+@contextlib.asynccontextmanager
+async def opened(work: Work) -> AsyncIterator[tuple[Any, tuple[Stage, ...]]]:
+    """What the first handler of a batch finds as its resource, and the stages after it, while the block runs.
+
+    Raises:
+        SetupFailed: a resource cannot be entered.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        later = resource = await stack.enter_async_context(entered(work.setup))
+        if work.stages and work.stages_setup is not None:
+            later = await stack.enter_async_context(entered(work.stages_setup))
+        yield resource, tuple(Stage(handler, later) for handler in work.stages)
+
+
+def _load_stage(target: str, spec: BatchSpec) -> Handler:
+    """A module is looked for where the function is, and from the working directory; a file beside itself."""
+    return load_handler(*split_target(target, Path(spec.cwd)))

@@ -37,11 +37,10 @@ from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler, load_what_failures_need
 from batchq.engine.reuse import Reuse, reused
 from batchq.engine.runner import Runner
-from batchq.engine.work import stored_work
+from batchq.engine.work import opened, stored_work
 from batchq.errors import BatchqError, DiskFull
-from batchq.handlers import entered
 from batchq.leaving import QuickExit
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.model import FailedAttempt, Item, Outcome, StageResult
 from batchq.redaction import Redaction
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
 from batchq.store.descriptors import too_many_files, used_up
@@ -145,6 +144,7 @@ class Worker:
                 lane=spec.lane,
                 max_uncommitted=share_of(spec.spec.max_uncommitted, spec.claimants),
                 at_once=spec.lane != LANE_ALL,
+                stages=len(spec.spec.stages),
             ),
             deliver=lambda claim: self._in_loop(self._take, claim, self._reuse.known(claim)),
             room=lambda: self._in_loop(self._make_room),
@@ -166,8 +166,8 @@ class Worker:
         spec = self._spec.spec
         work = stored_work(spec, self._folder)
         self._parent.before_end(work.abandon)
-        self._reuse.check(work.handler.function)
-        async with entered(work.setup) as resource:
+        self._reuse.check(*work.functions)
+        async with opened(work) as (resource, stages):
             job = Job(
                 work.handler,
                 RetryHandler(retry_config(spec)),
@@ -178,6 +178,7 @@ class Worker:
                 resource,
                 store=storing(spec.fail_empty, spec.nan == NAN_NULL),
                 redaction=Redaction(spec.redact),
+                stages=stages,
             )
             self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer)
             self._runner.calls_left = spec.max_tasks_per_worker or math.inf
@@ -235,6 +236,11 @@ class Worker:
             self._last = attempt
         else:
             self._recorder.record_attempt(attempt)
+
+    def stage(self, item: Item, result: StageResult) -> None:
+        """Record what a stage has given."""
+        self._recorder.record_stage(result)
+        self._has_worked = True
 
     def low(self, want: int) -> None:
         """Claim up to `want` items."""

@@ -39,12 +39,33 @@ class Work(NamedTuple):
         preview: what the handler is about to do with an item, in words without secrets, for `batchq try`; None where
             there is nothing to show.
         abandon: from any thread, ends at once what the handler has begun outside of its process, which is about to end.
+        stages: are called after it, each with what the one before has returned.
+        stages_setup: as `setup`, of these; None where they share that of the first.
     """
 
     handler: Handler
     setup: Callable[[], Any] | None = None
     preview: Callable[[Any, Context], str] | None = None
     abandon: Callable[[], None] = _nothing
+    stages: tuple[Handler, ...] = ()
+    stages_setup: Callable[[], Any] | None = None
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """Those of all handlers, in their order."""
+        return (self.handler.function, *(stage.function for stage in self.stages))
+
+
+class Stage(NamedTuple):
+    """A function that items go through after the first one.
+
+    Attributes:
+        handler: the function.
+        resource: what it finds as ``ctx.resource``.
+    """
+
+    handler: Handler
+    resource: Any
 
 
 class Kind(Protocol):

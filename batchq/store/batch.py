@@ -22,7 +22,7 @@ from batchq.store.outcomes import OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reading import BatchReader
 from batchq.store.reserve import drop_reserve, free_bytes, telling
-from batchq.store.rows import Progress
+from batchq.store.rows import Progress, Standing
 from batchq.store.turns import OWN
 
 __all__ = ["DAMAGED", "BatchReader", "BatchStore", "Progress", "create_batch"]
@@ -223,9 +223,9 @@ class BatchStore(BatchReader):
         return dict(self._connection.execute(SQL["read_deaths"], (db.json_list(seqs),)).fetchall())
 
     def _fail_item(self, seq: int, failure: Failure) -> None:
-        run, attempts, spent = self.attempts_of(seq)
+        item = self.standing(seq)
         now_ms = int(time.time() * 1000)
-        outcome = Outcome(seq, run, attempts + 1, spent, now_ms, SUPERVISOR, None, failure)
+        outcome = Outcome(seq, item.run, item.attempts + 1, item.spent_us, now_ms, SUPERVISOR, None, failure)
         OutcomeWriter(self._connection).record([outcome])
 
     def held_seconds(self) -> float:
@@ -247,13 +247,17 @@ class BatchStore(BatchReader):
         row = self._connection.execute(SQL["error_of_item"], (seq,)).fetchone()
         return row[0] if row else None
 
-    def attempts_of(self, seq: int) -> tuple[int, int, int]:
-        """(run, attempts of it that failed, microseconds that they took) of an item."""
-        run, attempts, spent = self._connection.execute(SQL["read_run"], (seq,)).fetchone()
-        return run, attempts, spent
+    def standing(self, seq: int, stages: int = 0) -> Standing:
+        """How an item stands.
+
+        Args:
+            seq: the item.
+            stages: of an item before its last one.
+        """
+        return Standing(*self._connection.execute(SQL["read_run"], (seq, stages)).fetchone())
 
     def _record_timeout(self, attempt: FailedAttempt) -> None:
-        _, _, spent = self.attempts_of(attempt.seq)
+        spent = self.standing(attempt.seq).spent_us
         outcomes = []
         if attempt.delay_ms is None:
             spent += attempt.duration_us
@@ -322,6 +326,8 @@ class BatchStore(BatchReader):
             broken.append("the tally differs from the rows")
         if not self._connection.execute(SQL["check_input"]).fetchone()[0]:
             broken.append("the input position differs from the items stored")
+        if stray := self._connection.execute(SQL["check_stages"]).fetchone()[0]:
+            broken.append(f"{stray} results of stages are of no item")
         return broken
 
     def move_within(self, event: str, reason: str | None = None) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from persistqueue.sqlackqueue import SQLiteAckQueue
 
-from batchq.model import ACTIVE, Chunk, Item
+from batchq.model import ACTIVE, Chunk, Item, Reached
 from batchq.store.connection import SQL, Connection
 
 LANE_ALL: Final = 0
@@ -81,16 +81,18 @@ class ChunkQueue(SQLiteAckQueue):
         connection: an open connection to the batch's file; it is never closed here.
         claimant: the name in which chunks are claimed.
         epoch: the supervisor's epoch in which this claimant was started.
+        stages: of an item before its last one; 0 for none.
 
     Example:
         with transaction(connection):
             claim = ChunkQueue(connection, "1.1", epoch=1).claim(want=10, claimants=2)
     """
 
-    def __init__(self, connection: Connection, claimant: str = "", epoch: int = 0) -> None:
+    def __init__(self, connection: Connection, claimant: str = "", epoch: int = 0, stages: int = 0) -> None:
         self._shared = connection
         self.claimant = claimant
         self.epoch = epoch
+        self._stages = stages
         super().__init__("", auto_resume=False, name="chunks", serializer=_RangeSerializer())
 
     # What persist-queue calls, made to join the caller's transaction -----------------------------------------
@@ -326,8 +328,25 @@ class ChunkQueue(SQLiteAckQueue):
                 wait = min(delay, max(0, not_before - now_ms))
                 here.append(Item(seq, item_id, payload, run_number, chunk.message_id, tries, spent, wait))
             else:
-                here.append(make((seq, item_id, payload, run_number, chunk.message_id, 0, 0, 0)))
+                here.append(make((seq, item_id, payload, run_number, chunk.message_id, 0, 0, 0, None)))
+        if again and self._stages:
+            self._advance(items, run[0].first, run[-1].last)
         return items
+
+    def _advance(self, items: dict[int, list[Item]], first: int, last: int) -> None:
+        """Put the items from `first` to `last` into the first stage that they have no result of."""
+        rows = json.loads(self._shared.execute(SQL["reached_in_range"], (first, last, self._stages)).fetchone()[0])
+        if not rows:
+            return
+        reached = {seq: (Reached(stage + 1, before, None), spent, result) for seq, stage, before, spent, result in rows}
+        for message_id, here in items.items():
+            items[message_id] = [_advanced(item, *reached[item.seq]) if item.seq in reached else item for item in here]
+
+
+def _advanced(item: Item, reached: Reached, spent_us: int, result: str) -> Item:
+    return item._replace(
+        payload=result, spent_us=item.spent_us + spent_us, reached=reached._replace(payload=item.payload)
+    )
 
 
 def ranges(seqs: Iterable[int]) -> list[tuple[int, int]]:

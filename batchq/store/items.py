@@ -62,6 +62,7 @@ class AttemptRow(NamedTuple):
     Attributes:
         started_ms: wall clock, milliseconds since 1970.
         delay_ms: wait before the next attempt, milliseconds; None where none was to follow.
+        stage: at which it was made, from 1.
     """
 
     run: int
@@ -73,6 +74,19 @@ class AttemptRow(NamedTuple):
     error_type: str
     error: str
     traceback: str
+    stage: int = 1
+
+
+class StageRow(NamedTuple):
+    """What a stage of an item has given that is not its last one; the fields as in `model.StageResult`."""
+
+    stage: int
+    run: int
+    attempts: int
+    duration_us: int
+    ended_ms: int
+    worker: int
+    result: str
 
 
 class ItemReader(BatchReader):
@@ -111,7 +125,14 @@ class ItemReader(BatchReader):
 
     def attempts(self, seq: int) -> list[AttemptRow]:
         """Each attempt at the item that failed, of every run, the first one first."""
-        return [AttemptRow(*row) for row in self._connection.execute(SQL["attempts_of_item"], (seq,)).fetchall()]
+        name = "attempts_of_item" if self.knows_stages() else "attempts_of_old_item"
+        return [AttemptRow(*row) for row in self._connection.execute(SQL[name], (seq,)).fetchall()]
+
+    def stages(self, seq: int) -> list[StageRow]:
+        """What the stages of the item have given that are done, but for the last of all; the first one first."""
+        if not self.knows_stages():
+            return []
+        return [StageRow(*row) for row in self._connection.execute(SQL["stages_of_item"], (seq,)).fetchall()]
 
 
 @contextmanager

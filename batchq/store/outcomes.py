@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Any, Final
 
-from batchq.model import FailedAttempt, Failure, Outcome, latency_bucket
+from batchq.model import FailedAttempt, Failure, Outcome, StageResult, latency_bucket
 from batchq.store.connection import SQL, Connection, repeat_values
 from batchq.store.counts import Counts
 
@@ -22,6 +22,7 @@ GROUPS: Final = 1000
 _NULL: Final = 0
 """What the statement takes for NULL: Python's sqlite3 looks a microsecond for an adapter of each None."""
 _INSERT_OUTCOMES: Final = {rows: repeat_values(SQL["insert_outcome"], rows) for rows in SIZES}
+_INSERT_STAGES: Final = {rows: repeat_values(SQL["insert_stage"], rows) for rows in SIZES}
 _INSERT_ATTEMPTS: Final = {rows: repeat_values(SQL["insert_attempt"], rows) for rows in SIZES}
 
 _Row = tuple[Any, ...]
@@ -33,10 +34,17 @@ class Group:
     Args:
         outcomes: in the order in which they came.
         attempts: likewise.
+        stages: likewise, what stages have given that are not the last.
     """
 
-    def __init__(self, outcomes: Sequence[Outcome], attempts: Sequence[FailedAttempt] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Sequence[FailedAttempt] = (),
+        stages: Sequence[StageResult] = (),
+    ) -> None:
         self.attempts = attempts
+        self.stages = stages
         self.rows: list[_Row] = [
             (seq, run, 1, tries, took_us, latency_bucket(took_us), ended_ms, worker, _NULL, _NULL, _NULL, result)
             if failure is None
@@ -69,6 +77,8 @@ class OutcomeWriter:
     def write(self, group: Group) -> None:
         """Write a group; call it inside a write transaction."""
         execute = self._connection.execute
+        if group.stages:
+            self._insert(_INSERT_STAGES, group.stages)
         if group.attempts:
             last = execute(SQL["last_attempt"]).fetchone()[0]
             self._insert(_INSERT_ATTEMPTS, [self._attempt_row(attempt) for attempt in group.attempts])
@@ -136,6 +146,7 @@ class OutcomeWriter:
             failure.error_type,
             failure.error,
             failure.traceback,
+            attempt.stage,
         )
 
     def _group(self, failure: Failure, now_ms: int) -> int:

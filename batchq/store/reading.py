@@ -105,6 +105,10 @@ class BatchReader:
         """Whether an earlier batchq has written the file, and none has written to it since."""
         return not self._connection.execute(SQL["has_spent"]).fetchone()[0]
 
+    def knows_stages(self) -> bool:
+        """Whether the file can hold stages: that of an earlier batchq cannot, and its batch has none."""
+        return bool(self._connection.execute(SQL["has_stages"]).fetchone()[0])
+
     def spent(self) -> dict[str, float]:
         """What handlers have spent, by unit (`Context.spend`)."""
         if self._is_old():
@@ -170,7 +174,7 @@ class ReportReader(BatchReader):
         return cls(db.open_reader(path))
 
     def results(
-        self, only: str | None = None, with_input: bool = False, after: int = 0, until: int = LAST
+        self, only: str | None = None, with_input: bool = False, after: int = 0, until: int = LAST, stages: int = 0
     ) -> Iterator[ResultRow]:
         """Items that have an outcome, in the order of the input.
 
@@ -179,14 +183,27 @@ class ReportReader(BatchReader):
             with_input: read the payloads too.
             after: leave out the items up to this ``seq``.
             until: leave out outcomes behind this number (see `last_commit`): two passes see the same.
+            stages: of an item before its last one; where it has any, failures tell at which they have failed.
         """
         statement = SQL["page_of_failures" if only == FAILED else "page_of_results"]
         seq = after
         while page := self._page(statement, seq, with_input, until):
             seq = page[-1].seq
-            for row in page:
+            for row in self._with_stage(page, stages) if stages else page:
                 if only is None or row.status == only:
                     yield row
+
+    def stage_results(self, stage: int, with_input: bool = False) -> Iterator[ResultRow]:
+        """What a stage that is not the last has given so far, in the order of the input, each as a success.
+
+        Args:
+            stage: which, from 1.
+            with_input: read the payloads too.
+        """
+        seq = 0
+        while page := self._rows(SQL["page_of_stage"], (seq, PAGE_ROWS, with_input, stage), ResultRow):
+            seq = page[-1].seq
+            yield from page
 
     def outcomes_after(self, number: int) -> tuple[int, list[ResultRow]]:
         """A page of outcomes in the order in which they were committed, and the number of the last of them.
@@ -311,6 +328,12 @@ class ReportReader(BatchReader):
     def _page(self, statement: str, seq: int, with_input: bool, until: int) -> list[ResultRow]:
         """The rows behind `seq`."""
         return self._rows(statement, (seq, PAGE_ROWS, with_input, until), ResultRow)
+
+    def _with_stage(self, page: Sequence[ResultRow], stages: int) -> list[ResultRow]:
+        """Rows of which the failures tell the stage: the one after those that are done."""
+        failed = db.json_list([row.seq for row in page if not row.success])
+        done = dict(self._connection.execute(SQL["stages_done"], (failed, stages)).fetchall())
+        return [row if row.success else row._replace(stage=done.get(row.seq, 0) + 1) for row in page]
 
     def _lines(self, statement: str, key: int, start: str) -> tuple[int, str]:
         """A page of lines behind `key`, bounded like one of rows, and the key of the last of them."""

@@ -13,13 +13,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from batchq.errors import StorageFailed
-from batchq.model import Chunk, FailedAttempt, Outcome
+from batchq.model import Chunk, FailedAttempt, Outcome, StageResult
 from batchq.probe import reach
 from batchq.store.chunks import LANE_ALL, ChunkQueue, Claim
 from batchq.store.connection import DatabaseError, open_writer, transaction
@@ -60,6 +60,7 @@ class RecorderSettings:
         lane: which messages to claim.
         max_uncommitted: outcomes held uncommitted at most.
         at_once: commit each outcome by itself (quarantine).
+        stages: of an item before its last one.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class RecorderSettings:
     lane: int = LANE_ALL
     max_uncommitted: int = 1000
     at_once: bool = False
+    stages: int = 0
 
 
 class Recorder:
@@ -120,7 +122,8 @@ class Recorder:
     def start(self) -> None:
         """Open the file and begin."""
         self._connection = open_writer(self._settings.path, self._settings.durability)
-        self._queue = ChunkQueue(self._connection, self._settings.claimant, self._settings.epoch)
+        settings = self._settings
+        self._queue = ChunkQueue(self._connection, settings.claimant, settings.epoch, settings.stages)
         self._writer = OutcomeWriter(self._connection)
         self._book = StoredBook(self._connection)
         self._thread.start()
@@ -137,6 +140,18 @@ class Recorder:
                 self.full = True
         if count == 1:
             self._work.set()
+        if count >= self._group or self.full:
+            self._urgent.set()
+
+    def record_stage(self, result: StageResult) -> None:
+        """Take what a stage has given that is not the last; it is committed, and held in memory, like an outcome."""
+        with self._lock:
+            self._due.stages.append(result)
+            self._uncommitted = count = self._uncommitted + 1
+            self._bytes += len(result.result)
+            if count >= self._limit or self._bytes >= self._most_bytes:
+                self.full = True
+        self._work.set()
         if count >= self._group or self.full:
             self._urgent.set()
 
@@ -307,7 +322,7 @@ class Recorder:
             self._restore(due, held)
             raise
         reach("committed")
-        self._made_room(len(due.outcomes))
+        self._made_room(due.results)
         self._committed(due.outcomes)
         for answer in answers:
             answer()
@@ -321,7 +336,7 @@ class Recorder:
     def _commit(self, due: Due, want: int) -> tuple[Sequence[Chunk] | None, Sequence[Callable[[], None]]]:
         """Write what is due, and claim: the chunks taken, and what is to be called now that it is committed."""
         settings = self._settings
-        group = Group(due.outcomes, due.attempts)  # before the transaction, in which nobody else can write
+        group = Group(due.outcomes, due.attempts, due.stages)  # before the transaction, in which nobody else can write
         with transaction(self._connection):
             self._writer.write(group)
             # Before the acks: a chunk that is given back in part is acked for the rest right after.
@@ -359,25 +374,15 @@ class Recorder:
         with self._lock:
             due, self._due = self._due, Due()
             held, self._bytes = self._bytes, 0
-            if not self._disk_full or len(due.outcomes) <= FEW_OUTCOMES:
+            if not self._disk_full or due.results <= FEW_OUTCOMES:
                 return due, held
-            # Acks come last: a chunk may be in the queue although its items have their outcomes, never without.
-            few = Due(due.outcomes[:FEW_OUTCOMES], due.attempts)
-            self._due = replace(due, outcomes=due.outcomes[FEW_OUTCOMES:], attempts=[])
-            size = sum(len(outcome.result or "") for outcome in few.outcomes)
+            few, self._due, size = due.first(FEW_OUTCOMES)
             self._bytes = held - size
             return few, size
 
     def _restore(self, due: Due, held: int) -> None:
         with self._lock:
-            newer = self._due
-            self._due = due
-            due.outcomes += newer.outcomes
-            due.attempts += newer.attempts
-            due.finished += newer.finished
-            due.given_back += newer.given_back
-            due.put_back += newer.put_back
-            due.entries += newer.entries
+            self._due = due.before(self._due)
             self._bytes += held
 
     def _made_room(self, committed: int) -> None:

@@ -27,6 +27,7 @@ RECOUNTS: Final = (
     "recount_shares",
     "recount_groups",
     "recount_input",
+    "forget_stray_stages",
 )
 
 

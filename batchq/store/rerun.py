@@ -27,6 +27,7 @@ def rerun(
     durability: str,
     is_chosen: Callable[[ResultRow], bool],
     moved: Callable[[int], object] = lambda _: None,
+    from_stage: int | None = None,
 ) -> int:
     """Let failed items run again, in the same batch; how many they are.
 
@@ -35,6 +36,8 @@ def rerun(
         durability: ``normal`` or ``full``.
         is_chosen: which of the failed items; records that could not be read never are, there is nothing to run.
         moved: told after each transaction how many they are so far.
+        from_stage: what this stage and later ones have given is forgotten; None keeps it, so that each item begins at
+            the stage that has failed.
 
     Raises:
         UsageError: the batch was cancelled.
@@ -46,12 +49,12 @@ def rerun(
             raise UsageError("it was cancelled, and nothing of it runs any more", "Start a new batch.")
         rows = (row for row in reader.results(only=FAILED) if row.error_type != INVALID_INPUT and is_chosen(row))
         while chosen := [row.seq for row in islice(rows, RERUN_ITEMS)]:
-            count += _rerun(store, chosen)
+            count += _rerun(store, chosen, from_stage)
             moved(count)
     return count
 
 
-def _rerun(store: BatchStore, seqs: list[int]) -> int:
+def _rerun(store: BatchStore, seqs: list[int], from_stage: int | None) -> int:
     connection = store.connection
     with db.transaction(connection):
         # Somebody else may have done the same since they were read: only what has an outcome still is put back.
@@ -60,6 +63,8 @@ def _rerun(store: BatchStore, seqs: list[int]) -> int:
         listed = (db.json_list(again),)
         for name in ("untally", "uncount_latency", "uncount_tries", "ungroup_failures", "rerun_items"):
             connection.execute(SQL[name], listed)
+        if from_stage is not None:
+            connection.execute(SQL["forget_stages"], (*listed, from_stage))
         for first, last in ranges(again):
             store.queue.put_range(first, last, redelivered=True)
         if again:

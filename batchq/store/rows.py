@@ -28,6 +28,24 @@ class Progress(NamedTuple):
     spent: Mapping[str, float] = NOTHING
 
 
+class Standing(NamedTuple):
+    """How an item stands in its current run.
+
+    Attributes:
+        run: which, from 1.
+        attempts: of this run that failed.
+        spent_us: microseconds that the handler worked.
+        stages_done: the stages that need not run any more.
+        tries: attempts of this run that failed at the stage after these.
+    """
+
+    run: int
+    attempts: int
+    spent_us: int
+    stages_done: int
+    tries: int
+
+
 class ResultRow(NamedTuple):
     """An item with the outcome of its current run.
 
@@ -44,6 +62,7 @@ class ResultRow(NamedTuple):
         ended_ms: wall clock, milliseconds since 1970.
         payload: the item as JSON text, where it was asked for.
         run: which run of the item it is the outcome of, from 1; None where it is that of the last one.
+        stage: at which a failure has failed, from 1, where it was asked for.
     """
 
     seq: int
@@ -58,6 +77,7 @@ class ResultRow(NamedTuple):
     ended_ms: int
     payload: str | None
     run: int | None = None
+    stage: int | None = None
 
     @property
     def status(self) -> str:

@@ -52,6 +52,8 @@ class Seal:
             code.append(["out", spec.out])
         if spec.notify:  # likewise; a batch from elsewhere must not make this machine call somebody
             code.append(["notify", *spec.notify])
+        if spec.stages:  # likewise
+            code.append(["stages", *spec.stages])
         if spec.work is not None:  # likewise
             code.append(["work", spec.work])
         if spec.cache is not None:  # likewise; a folder that is written to

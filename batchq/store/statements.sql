@@ -239,9 +239,15 @@ UPDATE items SET deaths = deaths + 1 WHERE seq IN (SELECT value FROM json_each(?
 SELECT seq, deaths FROM items WHERE seq IN (SELECT value FROM json_each(?));
 
 -- read_run
--- The run of an item, with the attempts of it that failed and the time that they took.
-SELECT i.run, count(a.n), coalesce(sum(a.duration_us), 0)
-FROM items i LEFT JOIN attempts a ON a.seq = i.seq AND a.run = i.run WHERE i.seq = ?;
+-- How an item stands: its run, the attempts of it that failed and the time that they took, with that of the stages that
+-- are done; how many of its first ?2 stages are done, and how many of the attempts were at the one after them.
+SELECT i.run, count(a.n),
+       coalesce(sum(a.duration_us), 0)
+       + (SELECT coalesce(sum(s.duration_us), 0) FROM stages s WHERE s.seq = i.seq AND s.run = i.run),
+       i.done, count(a.n) FILTER (WHERE a.stage > i.done)
+FROM (SELECT seq, run, coalesce((SELECT max(s.stage) FROM stages s WHERE s.seq = items.seq AND s.stage <= ?2), 0) AS done
+      FROM items WHERE seq = ?1) i
+LEFT JOIN attempts a ON a.seq = i.seq AND a.run = i.run;
 
 -- insert_outcome
 -- The unique index on (seq, run) refuses a second outcome of a run. 0 stands for NULL, which is slow to bind.
@@ -251,8 +257,53 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif
 
 -- insert_attempt
 INSERT OR IGNORE INTO attempts (seq, run, number, started_ms, duration_us, worker, delay_ms, not_before,
-                                error_group, error_type, error, traceback)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                                error_group, error_type, error, traceback, stage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- insert_stage
+-- The first result of a stage stays: what came after it was made of that one.
+INSERT OR IGNORE INTO stages (seq, stage, run, attempts, duration_us, ended_ms, worker, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- reached_in_range
+-- How far items have come that have no outcome: how many of their first ?3 stages are done, what the last of these has
+-- given, the attempts of this run that failed before it was done, and the time that the stages took in this run.
+SELECT json_group_array(json_array(s.seq, s.stage,
+    (SELECT count(*) FROM attempts a WHERE a.seq = s.seq AND a.run = i.run AND a.stage <= s.stage),
+    (SELECT coalesce(sum(e.duration_us), 0) FROM stages e WHERE e.seq = s.seq AND e.run = i.run AND e.stage <= s.stage),
+    s.result))
+FROM stages s JOIN items i ON i.seq = s.seq
+WHERE s.seq BETWEEN ?1 AND ?2
+  AND s.stage = (SELECT max(m.stage) FROM stages m WHERE m.seq = s.seq AND m.stage <= ?3)
+  AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.seq = i.seq AND o.run = i.run);
+
+-- has_stages
+-- Whether the file knows of stages.
+SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'stages');
+
+-- stages_of_item
+SELECT stage, run, attempts, duration_us, ended_ms, worker, result FROM stages WHERE seq = ? ORDER BY stage;
+
+-- stages_done
+-- How many of the first ?2 stages of these items are done.
+SELECT seq, max(stage) FROM stages WHERE seq IN (SELECT value FROM json_each(?1)) AND stage <= ?2 GROUP BY seq;
+
+-- page_of_stage
+-- As page_of_results, of what one stage has given.
+SELECT i.seq, coalesce(i.item_id, 'item-' || i.seq), i.line, 1, s.result, NULL, NULL, s.attempts, s.duration_us,
+       s.ended_ms, CASE WHEN ?3 THEN i.payload END
+FROM stages s JOIN items i ON i.seq = s.seq
+WHERE s.seq > ?1 AND s.stage = ?4 ORDER BY s.seq LIMIT ?2;
+
+-- forget_stages
+-- What these items have been given from a stage on is to be made anew.
+DELETE FROM stages WHERE seq IN (SELECT value FROM json_each(?1)) AND stage >= ?2;
+
+-- check_stages
+SELECT count(*) FROM stages s WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.seq = s.seq);
+
+-- forget_stray_stages
+DELETE FROM stages WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.seq = stages.seq);
 
 -- last_numbers
 SELECT coalesce((SELECT max(n) FROM outcomes), 0), coalesce((SELECT max(n) FROM attempts), 0);
@@ -674,6 +725,11 @@ SELECT run, success, attempts, duration_us, ended_ms, worker, error_type, error,
 FROM outcomes WHERE seq = ? ORDER BY run;
 
 -- attempts_of_item
+SELECT run, number, started_ms, duration_us, worker, delay_ms, error_type, error, traceback, stage
+FROM attempts WHERE seq = ? ORDER BY run, number;
+
+-- attempts_of_old_item
+-- In the file of an earlier batchq.
 SELECT run, number, started_ms, duration_us, worker, delay_ms, error_type, error, traceback
 FROM attempts WHERE seq = ? ORDER BY run, number;
 

@@ -85,6 +85,7 @@ def test_items_arrive_as_they_were_sent(server: Served) -> None:
         ({"name": "ideas.csv.gz"}, b"not packed", 422, "ideas.csv.gz"),
         ({"name": "ideas.csv", "func": "pipe:forbidden"}, b"a\n", 403, "pipe:forbidden"),
         ({"name": "ideas.csv", "setup": "os:system"}, b"a\n", 403, "os:system"),
+        ({"name": "ideas.csv", "then": "os:system"}, b"a\n", 403, "os:system"),
         ({"name": "ideas.csv", "on_finish": "true"}, b"a\n", 403, "runs a command"),
         ({"name": "ideas.csv", "out": "x"}, b"a\n", 403, "writes a file"),
         ({"name": "ideas.csv", "limit": "many"}, b"a\n", 422, "limit must be a whole number"),

@@ -60,7 +60,7 @@ REFUSED = [
 def test_handlers_that_the_owner_has_not_allowed_are_refused(guarded: Served) -> None:
     for target in (*REFUSED, "", "pipe:title\n", "pipe:title\0", "x" * 5000):
         named = target.format(folder=guarded.folder)
-        for asked in ({"func": named}, {"setup": named}):
+        for asked in ({"func": named}, {"setup": named}, {"then": [named]}):
             answer = create(guarded, items=[1], batch_id="refused", **asked)
             assert answer.status_code == 403 or (answer.status_code == 422 and target not in REFUSED), answer.text
     assert guarded.client.get("/api/v1/batches/refused").status_code == 404

@@ -17,11 +17,11 @@ STORE = Path(batchq.store.__file__).parent
 ONE_ROW = {"batch", "tally", "b", "t", "d", "json_each"}
 """Tables of one row, and what is made of a parameter."""
 COLD = {
-    "check_items_without_message", "check_tally", "check_input",  # `check` reads everything on purpose
+    "check_items_without_message", "check_tally", "check_input", "check_stages",  # `check` reads everything on purpose
     "recount_tally", "recount_latency", "recount_intervals", "recount_groups", "recount_input",
-    "recount_tries", "recount_shares", "recount_retried",  # so does --repair
+    "recount_tries", "recount_shares", "recount_retried", "forget_stray_stages",  # so does --repair
     "read_sessions", "last_session", "read_latency", "read_intervals", "read_retried",  # bounded tables
-    "has_busy", "read_old_intervals",  # likewise
+    "has_busy", "has_stages", "read_old_intervals",  # likewise
     "read_spans", "read_tries", "read_shares", "total_shares",  # a row a session, number of attempts or process
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run

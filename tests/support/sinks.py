@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from batchq.config import RetryConfig
@@ -12,7 +12,8 @@ from batchq.engine.job import Job
 from batchq.engine.retry import RetryHandler
 from batchq.engine.runner import Runner
 from batchq.handlers import Handler
-from batchq.model import FailedAttempt, Item, Outcome
+from batchq.model import FailedAttempt, Item, Outcome, StageResult
+from batchq.ready import Stage
 
 
 class KeepingSink:
@@ -25,6 +26,7 @@ class KeepingSink:
         self.total = len(self.left)
         self.outcomes: dict[int, Outcome] = {}
         self.attempts: list[FailedAttempt] = []
+        self.stages: list[StageResult] = []
         self.stuck_items: list[int] = []
         self.runner: Runner | None = None
 
@@ -36,6 +38,9 @@ class KeepingSink:
 
     def attempt(self, item: Item, attempt: FailedAttempt) -> None:
         self.attempts.append(attempt)
+
+    def stage(self, item: Item, result: StageResult) -> None:
+        self.stages.append(result)
 
     def low(self, want: int) -> None:
         if self.left and self.runner:
@@ -74,6 +79,7 @@ async def run_items(
     timeout: float | None = None,
     retry: RetryConfig | None = None,
     resource: Any = None,
+    then: Sequence[Callable[..., Any]] = (),
 ) -> KeepingSink:
     """Run a handler over payloads, and return what came of it."""
     sink = KeepingSink(payloads)
@@ -85,6 +91,7 @@ async def run_items(
         "u",
         7,
         resource,
+        stages=tuple(Stage(Handler.of(stage), resource) for stage in then),
     )
     sink.runner = Runner(job, slots, sink)
     sink.runner.start()

@@ -132,6 +132,8 @@ def _check_targets(state: ServerState, asked: Mapping[str, Any]) -> None:
     for name in ("func", "setup"):
         if name in asked:
             check_target(asked[name], state.settings.allow)
+    for target in asked.get("then", ()):
+        check_target(target, state.settings.allow)
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ def _check(asked: Json) -> str | None:
         The open folder in which the input lies; None where it was uploaded.
     """
     request = asked["request"]
-    for target in filter(None, (request["func"], request.get("setup"))):
+    for target in filter(None, (request["func"], request.get("setup"), *request.get("then", ()))):
         stored, folder = split_target(target, Path.cwd())
         check_loaded(stored, asked["allow"], folder)
     if asked["name"] is not None:

@@ -61,7 +61,8 @@ function details(item, given) {
 function attempts(item) {
   return item.history.map((attempt, nth) => {
     const last = nth === item.history.length - 1;
-    const name = `Attempt ${attempt.attempt}${item.run > 1 ? ` of run ${attempt.run}` : ""}`;
+    const stage = item.stages > 1 ? `Stage ${attempt.stage}, attempt` : "Attempt";
+    const name = `${stage} ${attempt.attempt}${item.run > 1 ? ` of run ${attempt.run}` : ""}`;
     const where = attempt.worker ? `, worker ${attempt.worker}` : "";
     const head = [
       el("strong", {}, name), " ", badge(attempt.status).node, " ",
