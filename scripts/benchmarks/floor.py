@@ -31,7 +31,7 @@ FROM outcomes ORDER BY n
 """
 ATTEMPTS: Final = """
 SELECT seq, run, number, started_ms, duration_us, worker, delay_ms, not_before, error_group, error_type, error,
-       traceback
+       traceback, stage
 FROM attempts ORDER BY n
 """
 
