@@ -20,7 +20,7 @@ from urllib.parse import quote
 from batchq.errors import BatchqError, StoreError
 from batchq.store.descriptors import too_many_files, used_up
 
-SCHEMAS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
+SCHEMAS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
 """What each version of the file has added."""
 SCHEMA_VERSION: Final = len(SCHEMAS)
 APPLICATION_ID: Final = 0x62746371

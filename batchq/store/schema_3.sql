@@ -5,21 +5,3 @@ ALTER TABLE intervals ADD COLUMN busy_us INTEGER NOT NULL DEFAULT 0;
 UPDATE intervals SET busy_us = d.busy_us
 FROM (SELECT ended_ms / 10000 * 10 AS start_s, sum(duration_us) AS busy_us FROM outcomes GROUP BY 1) d
 WHERE d.start_s = intervals.start_s;
-
--- What the stages of items have given, but for the last one, whose result is the outcome (start --then). A row is for all
--- runs of its item: what is here never runs again.
-CREATE TABLE stages (
-    n           INTEGER PRIMARY KEY,
-    seq         INTEGER NOT NULL,
-    stage       INTEGER NOT NULL CHECK (stage > 0),
-    run         INTEGER NOT NULL CHECK (run > 0),  -- in which it was
-    attempts    INTEGER NOT NULL CHECK (attempts > 0),
-    duration_us INTEGER NOT NULL CHECK (duration_us >= 0),
-    ended_ms    INTEGER NOT NULL,
-    worker      INTEGER NOT NULL,
-    result      TEXT    NOT NULL                   -- JSON
-);
-CREATE UNIQUE INDEX stages_item ON stages (seq, stage);
-
--- The stage that an attempt was made at.
-ALTER TABLE attempts ADD COLUMN stage INTEGER NOT NULL DEFAULT 1 CHECK (stage > 0);
