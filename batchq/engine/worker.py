@@ -341,7 +341,7 @@ class Worker:
             self._open[chunk.message_id] = {item.seq for item in items}
             self._claimed_at[chunk.message_id] = now
             taken.extend(items)
-        done = [item for item in taken if item.seq in known]
+        done = [item for item in taken if item.seq in known] if known else []
         if not self._runner.stopping:
             self._runner.offer([item for item in taken if item.seq not in known] if done else taken, len(done))
         for item in done:
