@@ -173,7 +173,7 @@ import neighbour
 async def handler(item):
     return await neighbour.handler(item)
 """
-MANY = RUN.replace(str(COUNT), "120")
+MANY = RUN.replace(str(COUNT), "200")
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_command_line_goes_on_when_the_program_was_killed_and_all_items_are_stor
     assert ended(program) == -signal.SIGKILL
     wait_until_gone(program.pid)
     (folder / "program.py").unlink()
-    assert len(library.outcomes()) < 120
+    assert len(library.outcomes()) < 200
     resumed = library.run("resume", "b1", "-q")
     assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert library.outcomes() == {n: (1, n * n) for n in range(1, 121)}
-    assert library.starts() == dict.fromkeys(range(1, 121), 1)
+    assert library.outcomes() == {n: (1, n * n) for n in range(1, 201)}
+    assert library.starts() == dict.fromkeys(range(1, 201), 1)

@@ -25,6 +25,7 @@ RULES = {
 PATIENCE_MS = 30_000
 FOCUSED = """() => {
     const at = document.activeElement;
+    if (at === document.body) return "the page";  // whose text changes while one looks
     return at.getAttribute("aria-label") || at.labels?.[0]?.textContent || at.textContent.trim();
 }"""
 
