@@ -74,6 +74,7 @@ class Jinja:
             keep_trailing_newline=True,
             finalize=lambda value: value if isinstance(value, Undefined) else express(value),
         )
+        sandbox.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": str}  # str tells what is missing
         sandbox.globals[_FIELD] = pass_context(functools.partial(_field, option))
         sandbox.globals[_VARIABLE] = _variable
         try:

@@ -74,6 +74,7 @@ def test_item_that_is_no_object_is_there_as_a_whole_only() -> None:
     [
         ("{txet}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
         ("{{ txet }}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
+        ("{{ txet | tojson }}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
         ("{author.nmae}", "item has no field 'author.nmae'; author has name, items. Did you mean author.name?"),
         ("{none.x}", "item has no field 'none.x'; none is null"),
         ("{tags.9}", "item has no field 'tags.9'; tags is a list of 2"),
