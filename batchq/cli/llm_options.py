@@ -134,7 +134,7 @@ def _text_of(option: str, text: str, or_file: bool = False) -> str:
     if text.startswith("@"):
         return _read(option, text[1:])
     if or_file and len(text) < 1000 and "\n" not in text:
-        if Path(text).is_file():
+        if os.path.isfile(text):  # where a text is too long for a name, a Path raises
             return _read(option, text)
         if _LOOKS_LIKE_A_FILE.fullmatch(text):
             raise UsageError(f"{option}: there is no file {text}", "Say what the model is told, or name a file.")
@@ -146,10 +146,15 @@ def _json_of(option: str, name: str | None) -> Any:
     if name is None:
         return None
     try:
-        return json.loads(_read(option, name))
+        value = json.loads(_read(option, name))
     except json.JSONDecodeError as error:
         place = f"{name}, line {error.lineno}, column {error.colno}"
         raise UsageError(f"{option}: {place}: not JSON: {error.msg}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{option}: {name} is nested too deeply, or has a huge number") from None
+    if value is None:  # which would be as if the option had not been given
+        raise UsageError(f"{option}: {name} holds null only")
+    return value
 
 
 def _read(option: str, name: str) -> str:
@@ -169,9 +174,14 @@ def _params_of(texts: tuple[str, ...]) -> Mapping[str, Any]:
         if not equals or not name.strip():
             raise UsageError(f"--param {text!r} is no NAME=JSON", "Such as seed=7 or reasoning_effort=low.")
         try:
-            params[name.strip()] = json.loads(value)
+            parsed = json.loads(value)
         except json.JSONDecodeError as error:
             if not re.fullmatch(r"[\w.-]+", value):
                 raise UsageError(f"--param {name}: {value!r} is not JSON: {error.msg}") from None
-            params[name.strip()] = value
+            parsed = value
+        try:
+            json.dumps(parsed, allow_nan=False)
+        except ValueError:
+            raise UsageError(f"--param {name}: {value!r} has a number that JSON does not have") from None
+        params[name.strip()] = parsed
     return params

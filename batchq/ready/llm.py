@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from batchq.config import check_number
 from batchq.context import Context
 from batchq.errors import AnswerRefused, BadAnswer, UsageError
 from batchq.handlers import Handler
@@ -40,6 +41,8 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in options["params"]:
         if name in OURS:
             raise UsageError(f"--param cannot set {name!r}", "--model, --max-tokens and --schema say such things.")
+    if options["temperature"] is not None:
+        check_number("--temperature", options["temperature"])
     stored = {name: options[name] for name in STORED}
     make(stored)
     stored["key_needed"] = needs_key(stored)

@@ -93,7 +93,8 @@ class Provider:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Idempotency-Key": key}
         if self.key is not None:
             headers["Authorization"] = self.key.render({}, self.variables)
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        # Half a character can stand in JSON as its number, and in nothing else.
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
         price = self.price(str(body.get("model")))
         spending = await ctx.spend(calls=1, tokens=estimated_tokens(body))
         request = Request("POST", self.base_url + path, headers, data, frozenset({"authorization"}))

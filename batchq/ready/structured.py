@@ -36,7 +36,7 @@ class Schema:
     def __init__(self, schema: Any, name: str = "--schema") -> None:
         if importlib.util.find_spec("jsonschema") is None:
             raise UsageError(f"{name} needs a library that is not installed", f"Install it: {INSTALL}")
-        from jsonschema.exceptions import SchemaError
+        from jsonschema.exceptions import SchemaError, best_match
         from jsonschema.validators import Draft202012Validator, validator_for
 
         if not isinstance(schema, dict):
@@ -48,7 +48,13 @@ class Schema:
             kind.check_schema(schema)
         except SchemaError as error:
             raise UsageError(f"{name}: this is no JSON schema: {_place(error)}: {error.message}") from None
+        if (nowhere := _reference_to_nowhere(schema)) is not None:
+            raise UsageError(f"{name}: {nowhere!r} is not in this schema", "Put it under $defs.")
         self._validator = kind(schema)
+        try:
+            best_match(self._validator.iter_errors({}))
+        except RecursionError:
+            raise UsageError(f"{name}: this is no JSON schema: a $ref of it leads back to itself") from None
         title = str(schema.get("title", NAME))
         self.response_format = {
             "type": "json_schema",
@@ -70,7 +76,10 @@ class Schema:
             return None, f"it is not JSON: {reason}"
         from jsonschema.exceptions import best_match
 
-        misfit = best_match(self._validator.iter_errors(value))
+        try:
+            misfit = best_match(self._validator.iter_errors(value))
+        except RecursionError:
+            return None, "it is nested too deeply"
         if misfit is None:
             return value, None
         return None, f"{_place(misfit)}: {misfit.message}"[:COMPLAINT_CHARS]
@@ -106,6 +115,28 @@ def _reference_elsewhere(schema: Any) -> str | None:
     if isinstance(reference, str) and not reference.startswith("#"):
         return reference
     return _reference_elsewhere(list(schema.values()))
+
+
+def _reference_to_nowhere(schema: Mapping[str, Any]) -> str | None:
+    """A reference to what the schema does not have: each answer would be paid, and none could be checked."""
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().resolver_with_root(Resource.from_contents(schema, DRAFT202012))
+    left: list[Any] = [schema]
+    while left:
+        here = left.pop()
+        if isinstance(here, list):
+            left.extend(here)
+        elif isinstance(here, Mapping) and (here is schema or "$id" not in here):  # else it means another root
+            if isinstance(reference := here.get("$ref"), str):
+                try:
+                    resolver.lookup(reference)
+                except Unresolvable:
+                    return reference
+            left.extend(here.values())
+    return None
 
 
 def _place(error: Any) -> str:

@@ -97,6 +97,18 @@ def test_the_model_is_asked_with_what_the_templates_say_and_its_text_is_the_resu
     assert json.loads(said.out)["spent"] == {"calls": 1, "tokens": 42}
 
 
+def test_a_long_system_prompt_is_no_file_and_half_a_character_is_sent_as_its_number(
+    attempt: Trial, server: ChatServer
+) -> None:
+    Path("half.jsonl").write_text(r'{"text": "\ud83d tea"}')
+    system = "Write as briefly as can be. " * 20
+    said = attempt("--system", system, source="half.jsonl")
+    assert said.code == 0, said.err
+    [call] = server.calls
+    assert [message["content"] for message in call.body["messages"]] == [system, "Write a title for: \ud83d tea"]
+    assert b"\\ud83d" in call.raw
+
+
 def test_try_shows_the_prompt_the_answer_and_what_it_used_and_never_the_key(attempt: Trial) -> None:
     said = attempt("--prices", "prices.json", "--system", "Be brief.")
     assert said.code == 0, said.err
@@ -243,6 +255,12 @@ WRONG = {
         "is not valid under any of the given schemas",
     ),
     "another's schema": (["--llm", "x", "--model", "m", "--schema", "far.json"], "is not in this schema"),
+    "schema of nothing": (
+        ["--llm", "x", "--model", "m", "--schema", "lost.json"],
+        "'#/$defs/no' is not in this schema",
+    ),
+    "schema in a ring": (["--llm", "x", "--model", "m", "--schema", "ring.json"], "leads back to itself"),
+    "null for a schema": (["--llm", "x", "--model", "m", "--schema", "null.json"], "null.json holds null only"),
     "schema attempts": (["--llm", "x", "--model", "m", "--schema-attempts", "1"], "of use with --schema only"),
     "no price": (["--llm", "x", "--model", "m", "--prices", "prices.json"], "There is one for small"),
     "no table": (["--llm", "x", "--model", "m", "--prices", "schema.json"], "this is no price"),
@@ -253,6 +271,8 @@ WRONG = {
     "a password": (["--llm", "x", "--model", "m", "--base-url", "http://me:s3cret@x/v1"], "must not hold a password"),
     "a stream": (["--llm", "x", "--model", "m", "--param", "stream=true"], "cannot set 'stream'"),
     "no param": (["--llm", "x", "--model", "m", "--param", "stop=[1"], "is not JSON"),
+    "no number": (["--llm", "x", "--model", "m", "--param", "top_p=NaN"], "that JSON does not have"),
+    "no temperature": (["--llm", "x", "--model", "m", "--temperature", "nan"], "--temperature must be"),
     "template": (["--llm", "{% if %}", "--model", "m"], "--llm"),
 }
 
@@ -263,6 +283,9 @@ def test_what_cannot_be_used_is_told_before_anything_is_stored(
 ) -> None:
     Path("bad.json").write_text('{"type": "nosuchtype"}')
     Path("far.json").write_text('{"$ref": "https://example.org/schema.json"}')
+    Path("lost.json").write_text('{"properties": {"title": {"$ref": "#/$defs/no"}}}')
+    Path("ring.json").write_text('{"$ref": "#"}')
+    Path("null.json").write_text("null")
     said = say(capsys, folder / "home", "start", "ideas.jsonl", *options)
     assert said.code == 2
     assert words in said.err

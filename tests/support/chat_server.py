@@ -40,6 +40,7 @@ class Call:
         path: what was called.
         headers: by their names in small letters.
         body: of the request, parsed.
+        raw: the same as it came.
         number: of the calls with this prompt, from 1.
         how: it was answered.
         told_at: when the answer was sent; 0 before.
@@ -49,6 +50,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     body: Any
+    raw: bytes = b""
     number: int = 1
     how: str = OK
     told_at: float = 0.0
@@ -165,8 +167,8 @@ class ChatServer:
         at = time.monotonic()
         request, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))))
-        call = Call(at, request.split()[1], headers, body)
+        raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        call = Call(at, request.split()[1], headers, json.loads(raw), raw)
         self._prompts[call.prompt] += 1
         call.number = self._prompts[call.prompt]
         call.how = self.script(call)
