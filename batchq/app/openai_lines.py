@@ -17,7 +17,7 @@ _STATUS: Final = re.compile(r"HTTP (\d{3})\b[^:]*(?:: (.*))?", re.DOTALL)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def openai_lines(batch: BatchRow, rows: Iterable[ResultRow]) -> Iterator[str]:
+def openai_lines(batch: BatchRow, rows: Iterable[ResultRow], stage: int | None = None) -> Iterator[str]:
     """A line for each row: ``id``, ``custom_id``, ``response`` and ``error``.
 
     One of the last two is null, but where a server has answered with an error: then ``response`` tells its status.
@@ -25,14 +25,20 @@ def openai_lines(batch: BatchRow, rows: Iterable[ResultRow]) -> Iterator[str]:
     Args:
         batch: whose rows they are.
         rows: outcomes.
+        stage: whose they are; None for the last one's.
 
     Raises:
-        UsageError: the batch has run something else than a batch file.
+        UsageError: they are those of something else than a batch file.
     """
     if batch.spec.work is None or batch.spec.work["kind"] != KIND:
         raise UsageError(
             f"{batch.batch_id} has no such results: it ran {batch.spec.target}",
             f"--format {OPENAI} is for batches that were started with --{KIND}.",
+        )
+    if batch.spec.stages and stage != 1:
+        raise UsageError(
+            f"{batch.batch_id} has stages after the first one, whose results are no responses",
+            f"Say --format {OPENAI} --stage 1.",
         )
     for row in rows:
         head = f'"id": {_encode(f"batch_req_{batch.batch_id}_{row.seq}")}, "custom_id": {_encode(str(row.item_id))}'

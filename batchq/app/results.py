@@ -109,7 +109,7 @@ def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
         rows = _rows(reader, wanted)
         yield from _json_lines(rows, wanted)
     elif wanted.form == OPENAI:
-        yield from openai_lines(reader.row(), _rows(reader, wanted))
+        yield from openai_lines(reader.row(), _rows(reader, wanted), wanted.stage)
     elif wanted.flatten:
         columns, rows = survey(reader, wanted)
         names = columns.names()

@@ -27,6 +27,7 @@ from chat_server import (
     troubled,
 )
 from command import Bench, ended, kill, members, wait_until_gone
+from said import say
 from waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -152,3 +153,20 @@ def test_a_batch_file_runs_unchanged_and_its_results_are_what_a_batch_service_wr
     refused = bench.run("retry", "b1")
     assert refused.returncode == 2
     assert "OPENAI_API_KEY" in refused.stderr
+
+
+def test_what_a_later_stage_has_made_of_a_response_is_none(
+    bench: Bench, listening: ChatServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listening.reset(always())
+    body = {"model": "small", "messages": [{"role": "user", "content": "tea"}]}
+    (bench.folder / "batch.jsonl").write_text(
+        json.dumps({"custom_id": "c1", "url": "/v1/chat/completions", "body": body})
+    )
+    (bench.folder / "later.py").write_text("def length(response):\n    return len(response)\n")
+    options = ["--base-url", listening.url, "--then", "later.py:length", "--id", "b1", "-w", "1"]
+    assert bench.run("start", "batch.jsonl", "--llm-batch", *options).returncode == 0
+    refused = say(capsys, bench.home, "results", "b1", "--format", "openai")
+    assert refused.code == 2 and "--stage 1" in refused.err
+    line = json.loads(say(capsys, bench.home, "results", "b1", "--format", "openai", "--stage", "1").out)
+    assert line["custom_id"] == "c1" and line["response"]["status_code"] == 200
