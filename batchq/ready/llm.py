@@ -23,7 +23,7 @@ from batchq.ready.structured import Schema
 from batchq.ready.templates import Template
 
 TITLE_CHARS: Final = 60
-OURS: Final = ("model", "messages", "stream", "n", "response_format", "max_tokens", "max_completion_tokens")
+OURS: Final = ("model", "messages", "stream", "n", "response_format", "max_tokens")
 """Fields of a request that are said otherwise, or would change what comes back."""
 STORED: Final = (
     *("prompt", "system", "model", "base_url", "key_env", "key_needed", "schema", "schema_attempts"),
@@ -38,8 +38,10 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError("--llm needs a model", "Name it with --model.")
     if not options["prompt"].strip():
         raise UsageError("--llm: the prompt is empty")
+    # Alone it may stand: OpenAI's newer models want this name behind other addresses as well.
+    ours = OURS if options["max_tokens"] is None else (*OURS, "max_completion_tokens")
     for name in options["params"]:
-        if name in OURS:
+        if name in ours:
             raise UsageError(f"--param cannot set {name!r}", "--model, --max-tokens and --schema say such things.")
     if options["temperature"] is not None:
         check_number("--temperature", options["temperature"])

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from batchq.context import Context, Spending
 from batchq.errors import HttpError, UsageError
-from batchq.ready.chat import estimated_tokens, lost, used
+from batchq.ready.chat import PATH, estimated_tokens, lost, used
 from batchq.ready.messages import Answer, Request
 from batchq.ready.prices import Price, Prices, Usage, price_of, prices_of
 from batchq.ready.templates import Template
@@ -152,7 +152,10 @@ def checked_url(url: str) -> str:
         raise UsageError("--base-url must not hold a password or a query", "A key comes from the environment alone.")
     if not usable:
         raise UsageError(f"--base-url {url!r} is no address", "Such as http://127.0.0.1:8000/v1.")
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    if url.endswith(PATH):
+        raise UsageError(f"--base-url {url!r} ends with the path of a call", f"Say {url[: -len(PATH)]}")
+    return url
 
 
 Setup = Callable[[], Any]

@@ -102,11 +102,12 @@ def test_a_long_system_prompt_is_no_file_and_half_a_character_is_sent_as_its_num
 ) -> None:
     Path("half.jsonl").write_text(r'{"text": "\ud83d tea"}')
     system = "Write as briefly as can be. " * 20
-    said = attempt("--system", system, source="half.jsonl")
+    said = attempt("--system", system, "--param", "max_completion_tokens=9", source="half.jsonl")
     assert said.code == 0, said.err
     [call] = server.calls
     assert [message["content"] for message in call.body["messages"]] == [system, "Write a title for: \ud83d tea"]
     assert b"\\ud83d" in call.raw
+    assert call.body["max_completion_tokens"] == 9
 
 
 def test_try_shows_the_prompt_the_answer_and_what_it_used_and_never_the_key(attempt: Trial) -> None:
@@ -268,6 +269,14 @@ WRONG = {
     "no key": (["--llm", "x", "--model", "m", "--api-key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
     "the key itself": (["--llm", "x", "--model", "m", "--api-key-env", "sk-01-23"], "the name of a variable"),
     "no address": (["--llm", "x", "--model", "m", "--base-url", "ftp://x"], "is no address"),
+    "a call's address": (
+        ["--llm", "x", "--model", "m", "--base-url", "http://x/v1/chat/completions/"],
+        "Say http://x/v1\n",
+    ),
+    "two limits": (
+        ["--llm", "x", "--model", "m", "--max-tokens", "5", "--param", "max_completion_tokens=6"],
+        "cannot set 'max_completion_tokens'",
+    ),
     "a password": (["--llm", "x", "--model", "m", "--base-url", "http://me:s3cret@x/v1"], "must not hold a password"),
     "a stream": (["--llm", "x", "--model", "m", "--param", "stream=true"], "cannot set 'stream'"),
     "no param": (["--llm", "x", "--model", "m", "--param", "stop=[1"], "is not JSON"),
