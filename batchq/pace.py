@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from batchq.errors import ConfigError
-from batchq.units import SECONDS, amount_of
+from batchq.units import SECONDS, amount_of, amount_words
 
 ITEMS: Final = "items"
 """The unit of a limit that names none: each attempt costs one."""
@@ -299,8 +299,10 @@ def over_budget(budgets: Mapping[str, float], spent: Mapping[str, float]) -> str
     Example:
         >>> over_budget({"usd": 20.0}, {"usd": 20.13})
         'the budget of 20 usd is used up (20.13 spent)'
+        >>> over_budget({"usd": 4e-05}, {"usd": 5.13e-05})
+        'the budget of 0.00004 usd is used up (0.0000513 spent)'
     """
     for unit, most in budgets.items():
         if spent.get(unit, 0.0) >= most:
-            return f"the budget of {most:,.12g} {unit} is used up ({spent[unit]:,.12g} spent)"
+            return f"the budget of {amount_words(most)} {unit} is used up ({amount_words(spent[unit])} spent)"
     return None

@@ -136,3 +136,15 @@ def moment_of(name: str, text: str, now: float | None = None) -> float:
     if seconds <= now:
         raise ConfigError(name, text, expected)
     return seconds
+
+
+def amount_words(amount: float) -> str:
+    """A number without an exponent.
+
+    Example:
+        >>> amount_words(8.55e-06), amount_words(12_345_678_901.0)
+        ('0.00000855', '12,345,678,901')
+    """
+    if 1e-4 <= abs(amount) < 1e10:
+        return f"{amount:,.10g}"
+    return f"{amount:,.10f}".rstrip("0").rstrip(".")

@@ -21,6 +21,7 @@ from batchq.app.status import RESUMABLE
 from batchq.app.text import CUT_OFF, Command, advice, changed_words, items_line, left_out_words, plain_command
 from batchq.app.words import count, duration, rate, shorten
 from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, HALTED, INTERRUPTED, PAUSED
+from batchq.units import amount_words
 
 FAILURES: Final = 100
 """Failed items in the page, unless another number is asked for; a page of all of them would be too large to open."""
@@ -189,7 +190,7 @@ def _tiles(report: BatchReport) -> Iterator[Html]:
     if report.interruptions:
         yield _tile("Interrupted", f"{report.interruptions:,}", "runs cut short by a crash, and run again")
     for unit, amount in report.spent.items():
-        yield _tile(f"Spent, {unit}", f"{amount:,.10g}", "")
+        yield _tile(f"Spent, {unit}", amount_words(amount), "")
 
 
 def _done(report: BatchReport) -> str:

@@ -11,6 +11,7 @@ from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, QUEUED, Tally
 from batchq.pace import budgets_of, over_budget
 from batchq.spec import BatchSpec
+from batchq.units import amount_words
 
 if TYPE_CHECKING:
     from batchq.app.report import BatchReport
@@ -293,14 +294,7 @@ def spent_words(spent: Mapping[str, float]) -> str:
         >>> spent_words({"tokens": 12_345_678_901, "usd": 8.55e-06})
         '12,345,678,901 tokens, 0.00000855 usd'
     """
-    return ", ".join(f"{_amount(amount)} {unit}" for unit, amount in spent.items())
-
-
-def _amount(amount: float) -> str:
-    """A number without an exponent."""
-    if 1e-4 <= abs(amount) < 1e10:
-        return f"{amount:,.10g}"
-    return f"{amount:,.10f}".rstrip("0").rstrip(".")
+    return ", ".join(f"{amount_words(amount)} {unit}" for unit, amount in spent.items())
 
 
 def left_out_words(skipped: Mapping[str, int]) -> str:
