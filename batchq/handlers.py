@@ -38,16 +38,18 @@ class Handler:
         is_async: it is a coroutine function, and runs in the worker's event loop; others run in threads.
         wants_context: it takes a second argument.
         name: for messages.
+        stays: it runs in the worker's event loop, to which its resource belongs, even where it never seems to await.
     """
 
     function: Callable[..., Any]
     is_async: bool
     wants_context: bool
     name: str
+    stays: bool = False
 
     @classmethod
-    def of(cls, function: Callable[..., Any], name: str | None = None) -> Handler:
-        """Look at `function`, any callable.
+    def of(cls, function: Callable[..., Any], name: str | None = None, stays: bool = False) -> Handler:
+        """Look at `function`, any callable; `stays` as in the attributes.
 
         Raises:
             TargetError: it cannot be called with an item.
@@ -59,7 +61,7 @@ class Handler:
         label = name or getattr(function, "__qualname__", None) or repr(function)
         if not callable(function):
             raise TargetError(label, f"it is a {type(function).__name__}, not a function", CALL)
-        return cls(function, is_coroutine_function(function), _wants_context(function, label), label)
+        return cls(function, is_coroutine_function(function), _wants_context(function, label), label, stays)
 
 
 class Exported(NamedTuple):

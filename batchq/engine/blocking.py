@@ -34,7 +34,8 @@ class BlockingProbe:
         self._left = JUDGED
         self._slow = 0
         self._turned: list[bool] = [True]
-        self.wanted = handler.is_async
+        self._may_move = handler.is_async and not handler.stays
+        self.wanted = self._may_move
         """Whether the next call is to be looked at."""
         self.blocks = False
         """The handler blocks: it has to run in threads."""
@@ -68,4 +69,4 @@ class BlockingProbe:
         if self._left < 0:
             self._slow = 0  # that was long ago
         self._left = JUDGED
-        self.wanted = self._handler.is_async and not self.blocks
+        self.wanted = self._may_move and not self.blocks

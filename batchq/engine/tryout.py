@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from batchq.context import Context
@@ -94,4 +95,4 @@ def _told_before(work: Work) -> Handler:
             print(preview(item, ctx))
         return await handler.function(item, ctx)
 
-    return Handler.of(told, handler.name)
+    return replace(handler, function=told)

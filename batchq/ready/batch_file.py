@@ -39,7 +39,7 @@ def make(work: Mapping[str, Any]) -> Work:
     """The handler of what `check` returned; raises `UsageError` where it cannot be used here."""
     provider = Provider.of(work)
     calls = Calls(provider)
-    return Work(Handler.of(calls.call, "--llm-batch"), setup_of(provider), calls.preview)
+    return Work(Handler.of(calls.call, "--llm-batch", stays=True), setup_of(provider), calls.preview)
 
 
 class Calls:

@@ -74,7 +74,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
 def make(work: Mapping[str, Any]) -> Work:
     """The handler that runs the command; see `ready.Kind.make`."""
     command = Command(work)
-    handler = Handler(command.run, True, True, work["title"])
+    handler = Handler(command.run, True, True, work["title"], stays=True)
     return Work(handler, command.ready, command.preview, command.processes.kill)
 
 

@@ -142,7 +142,7 @@ def make(work: Mapping[str, Any]) -> Work:
         url = plan.address.shown(item, variables)
         return _told(plan.request(item, ctx.idempotency_key, url, variables.names))
 
-    return Work(Handler.of(http, work["title"]), _opener(work, variables), preview)
+    return Work(Handler.of(http, work["title"], stays=True), _opener(work, variables), preview)
 
 
 def _opener(work: Mapping[str, Any], variables: Variables) -> Callable[[], AbstractAsyncContextManager[Client]]:

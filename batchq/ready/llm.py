@@ -55,7 +55,7 @@ def make(work: Mapping[str, Any]) -> Work:
     """The handler of what `check` returned; raises `UsageError` where it cannot be used here."""
     provider = Provider.of(work)
     chat = Chat(work, provider)
-    return Work(Handler.of(chat.ask, work.get("title", "--llm")), setup_of(provider), chat.preview)
+    return Work(Handler.of(chat.ask, work.get("title", "--llm"), stays=True), setup_of(provider), chat.preview)
 
 
 def need_client(option: str) -> None:

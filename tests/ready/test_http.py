@@ -124,6 +124,19 @@ def test_try_shows_the_request_without_secrets_and_waits_for_a_quota(
     assert not (folder / "home").exists()
 
 
+def test_items_that_fail_slowly_before_any_request_do_not_take_the_client_from_the_others(
+    server: Troubled, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = json.dumps({f"column{n}": n for n in range(5_000)})  # which of them was meant takes long to say
+    (folder / "wide.jsonl").write_text(f'{wide}\n{wide}\n{wide}\n{{"columns": "Tea"}}\n')
+    said = say(
+        capsys, folder / "home", "try", "wide.jsonl", "-n", "4", "--json",
+        "--http", f"POST {server.url}/echo", "--body", "{columns}",
+    )  # fmt: skip
+    items = json.loads(said.out)["items"]
+    assert [item.get("error_type") for item in items] == ["MissingField"] * 3 + [None], items[-1]
+
+
 def test_get_is_the_default_and_sends_neither_body_nor_key(
     server: Troubled, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
