@@ -110,7 +110,9 @@ class Client:
         ) as response:
             if context is not None and (seconds := seconds_until_more(response.headers)):
                 context.hold(seconds)
-            if response.status in _REDIRECTS and (place := response.headers.get("location")):
+            if response.status in _REDIRECTS:
+                if not (place := response.headers.get("location")):
+                    raise BadRedirect(f"HTTP {response.status}: the answer redirects, and does not say where")
                 return response.status, place
             if response.status >= 400:
                 raise await self._error(response)
@@ -144,7 +146,7 @@ class Client:
                 raise BadAnswer(f"HTTP {response.status}: the answer says that it is JSON, and is no UTF-8") from None
         try:
             text = body.decode(response.charset or "utf-8", "replace")
-        except LookupError:  # an encoding that nobody knows
+        except (LookupError, UnicodeError):  # an encoding that nobody knows, or one of names of hosts
             text = body.decode("utf-8", "replace")
         return self.variables.clean_answer(text, is_json=False)
 

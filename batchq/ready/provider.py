@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from batchq.context import Context, Spending
-from batchq.errors import HttpError, UsageError
+from batchq.errors import BadRedirect, HttpError, UsageError
 from batchq.ready.chat import PATH, estimated_tokens, lost, used
 from batchq.ready.messages import Answer, Request
 from batchq.ready.prices import Price, Prices, Usage, price_of, prices_of
@@ -125,7 +125,7 @@ def _may_be_paid(error: BaseException) -> bool:
     """Whether a call that ended so may have cost something: it was sent, and not refused."""
     from aiohttp import ClientConnectorError
 
-    return not isinstance(error, HttpError) and not isinstance(error.__context__, ClientConnectorError)
+    return not isinstance(error, (HttpError, BadRedirect)) and not isinstance(error.__context__, ClientConnectorError)
 
 
 def needs_key(work: Mapping[str, Any]) -> bool:

@@ -100,6 +100,8 @@ def test_redirects_end_where_they_lead_nowhere(server: Troubled) -> None:
         with pytest.raises(BadRedirect, match=words) as told:
             send(Request("GET", f"{server.url}/to/302?at={at}"))
         assert not is_transient(told.value)
+    with pytest.raises(BadRedirect, match="HTTP 302: the answer redirects, and does not say where"):
+        send(Request("GET", f"{server.url}/status/302"))
     with pytest.raises(BadRedirect, match="and 0 redirects may be followed"):
         send(Request("GET", f"{server.url}/to/301?at=/landed"), max_redirects=0)
 
