@@ -95,8 +95,8 @@ class Jinja:
             if isinstance(error.within, dict):
                 raise missing(error.within, str(error.name), self._option) from None
             raise TemplateFailed(self._option, str(error)) from None
-        except MissingField:
-            raise
+        except MissingField as error:
+            raise error.with_traceback(None) from None  # Jinja's own code says nothing
         except TemplateError as error:
             raise TemplateFailed(self._option, str(error)) from None
         except Exception as error:  # whatever its expressions raise: a sum of a text and a number

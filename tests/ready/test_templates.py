@@ -75,6 +75,7 @@ def test_item_that_is_no_object_is_there_as_a_whole_only() -> None:
         ("{txet}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
         ("{{ txet }}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
         ("{{ txet | tojson }}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
+        ("{{ text }} {txet}", f"item has no field 'txet'; it has {', '.join(ITEM)}. Did you mean text?"),
         ("{author.nmae}", "item has no field 'author.nmae'; author has name, items. Did you mean author.name?"),
         ("{none.x}", "item has no field 'none.x'; none is null"),
         ("{tags.9}", "item has no field 'tags.9'; tags is a list of 2"),
@@ -85,6 +86,7 @@ def test_missing_field_is_told_with_those_that_there_are(text: str, told: str) -
         Template.of(text, "--body").render(ITEM)
     assert str(missed.value) == f"--body: {told}"
     assert isinstance(missed.value, Permanent), "it is not tried again"
+    assert not [entry for entry in missed.traceback if "jinja2" in str(entry.path)]
 
 
 @pytest.mark.parametrize("text", ["{{ text", "{% for tag in tags %}", "{{ text | nofilter }}", "{% nothing %}"])
