@@ -9,9 +9,12 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from batchq.spec import BatchSpec
+
+OF_THE_BILL: Final = frozenset({"prices", "key_env", "key_needed"})
+"""Options of ready-made work that say what it costs and who pays: its results are the same without them."""
 
 
 def fingerprint_of(spec: BatchSpec, function: Callable[..., Any], *later: Callable[..., Any]) -> str | None:
@@ -22,7 +25,11 @@ def fingerprint_of(spec: BatchSpec, function: Callable[..., Any], *later: Callab
         function: of its handler, loaded.
         later: those of its later stages, loaded.
     """
-    first = fingerprint(function, spec.target) if spec.work is None else _hash(json.dumps(spec.work, sort_keys=True))
+    if spec.work is None:
+        first = fingerprint(function, spec.target)
+    else:
+        asked = {name: value for name, value in spec.work.items() if name not in OF_THE_BILL}
+        first = _hash(json.dumps(asked, sort_keys=True))
     if not later:
         return first
     each = [first, *(fingerprint(stage, target) for stage, target in zip(later, spec.stages, strict=True))]

@@ -11,6 +11,9 @@ import pytest
 from chat_server import BUSY, GARBAGE, UNFIT, ChatServer, always, first
 from said import Said, say
 
+from batchq.app.request import StartRequest, spec_of
+from batchq.cli.llm_options import llm_work
+from batchq.fingerprint import fingerprint_of
 from batchq.ready.chat import estimated_tokens
 
 KEY = "sk-test-0123456789abcdef"
@@ -316,6 +319,20 @@ def test_openai_needs_a_key_and_a_local_server_does_not(
     said = attempt("--base-url", "https://api.openai.com/v1")
     assert said.code == 2
     assert "OPENAI_API_KEY" in said.err
+
+
+def test_another_price_or_key_makes_no_other_work_of_it_for_reuse(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_of(**given: Any) -> str | None:
+        work = llm_work("llm", {"llm": "{text}", "model": "small", "base_url": "http://127.0.0.1:1/v1", **given}, ())
+        return fingerprint_of(spec_of(StartRequest("ideas.jsonl", work=work)), print)
+
+    paid = made_of(prices="prices.json")
+    assert paid == made_of()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert paid == made_of()
+    assert paid != made_of(max_tokens=5)
 
 
 def test_records_of_a_batch_file_run_as_they_are(attempt: Trial, server: ChatServer) -> None:
