@@ -16,7 +16,8 @@ from batchq.errors import UsageError
 BASE_URL: Final = "https://api.openai.com/v1"
 KEY: Final = "OPENAI_API_KEY"
 SCHEMA_ATTEMPTS: Final = 2
-_LOOKS_LIKE_A_FILE: Final = re.compile(r"\S*(?:/\S*|\.(?:txt|md|jinja|j2|prompt))")
+_LOOKS_LIKE_A_FILE: Final = re.compile(r"[!-~]*/[!-~]*|\S*\.(?:txt|md|jinja|j2|prompt)")
+"""A slash in a text of a script without spaces makes it no path."""
 
 
 LLM_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
@@ -134,7 +135,8 @@ def _text_of(option: str, text: str, or_file: bool = False) -> str:
     if text.startswith("@"):
         return _read(option, text[1:])
     if or_file and len(text) < 1000 and "\n" not in text:
-        if os.path.isfile(text):  # where a text is too long for a name, a Path raises
+        # Where a text is too long for a name, a Path raises; and a shell's <(…) is no regular file.
+        if os.path.exists(text) and not os.path.isdir(text):
             return _read(option, text)
         if _LOOKS_LIKE_A_FILE.fullmatch(text):
             raise UsageError(f"{option}: there is no file {text}", "Say what the model is told, or name a file.")

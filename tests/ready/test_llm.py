@@ -104,7 +104,7 @@ def test_a_long_system_prompt_is_no_file_and_half_a_character_is_sent_as_its_num
     attempt: Trial, server: ChatServer
 ) -> None:
     Path("half.jsonl").write_text(r'{"text": "\ud83d tea"}')
-    system = "Write as briefly as can be. " * 20
+    system = "请用英文/法文回答,越短越好。" * 10
     said = attempt("--system", system, "--param", "max_completion_tokens=9", source="half.jsonl")
     assert said.code == 0, said.err
     [call] = server.calls
