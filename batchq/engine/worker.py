@@ -335,6 +335,11 @@ class Worker:
         if not claim.open:
             self._leave.set()
             return
+        if self._runner.stopping and self._spec.lane == LANE_ALL:
+            # Whoever comes in this one's place would wait for them until what is in flight here has ended.
+            for chunk, items in claim.chunks:
+                self._recorder.give_back(chunk.message_id, items[0].seq)
+            return
         now = time.monotonic()
         taken: list[Item] = []
         for chunk, items in claim.chunks:
