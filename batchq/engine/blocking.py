@@ -14,6 +14,9 @@ from batchq.handlers import Handler
 
 SLOW_SECONDS: Final = 0.02
 """A call that takes less blocks nobody for long."""
+SLOW_FAILURE_SECONDS: Final = 1.0
+"""One that fails may be a bad item, of which that is seen before anything is awaited: two of them are no evidence
+against all others, whose clients would not work in a thread.  But for so long only something that blocks takes."""
 CERTAIN: Final = 2
 """Slow calls that never gave way, with none that did: one alone may have imported something."""
 JUDGED: Final = 50
@@ -47,13 +50,13 @@ class BlockingProbe:
             loop.call_soon(self._turned.append, True)
         return self._turned
 
-    def end(self, gave_way: list[bool], took: float) -> bool:
-        """The call has ended after `took` seconds; whether it kept the loop for all of that."""
+    def end(self, gave_way: list[bool], took: float, failed: bool) -> bool:
+        """The call has ended after `took` seconds, in an exception or not; whether it kept the loop for all of that."""
         self._left -= 1
         if gave_way:
             self._slow = 0
             self.wanted = False
-        elif took >= SLOW_SECONDS and self._left >= 0:
+        elif took >= (SLOW_FAILURE_SECONDS if failed else SLOW_SECONDS) and self._left >= 0:
             self._slow += 1
             if self._slow >= CERTAIN and not self.blocks:
                 self.blocks = True

@@ -40,11 +40,14 @@ class Caller:
             return await self._call(slot, job, payload)
         gave_way = self.probe.begin(asyncio.get_running_loop())
         started = time.monotonic()
+        failed = True
         try:
-            return await self._call(slot, job, payload)
+            result = await self._call(slot, job, payload)
+            failed = False
+            return result
         finally:
             took = time.monotonic() - started
-            if self.probe.end(gave_way, took) and job.timeout and took > job.timeout:
+            if self.probe.end(gave_way, took, failed) and job.timeout and took > job.timeout:
                 slot.expired = True  # no ticker could run meanwhile
 
     def loop_was_blocked(self) -> None:

@@ -170,6 +170,22 @@ def test_sync_functions_run_side_by_side() -> None:
     assert results(report) == [True] * 24
 
 
+def test_items_that_fail_slowly_before_anything_is_awaited_leave_the_others_in_the_loop_of_their_client() -> None:
+    loops = set()
+
+    async def ask(idea: int) -> int:
+        if idea < 4:
+            time.sleep(0.03)  # a busy machine, say
+            raise ValueError(idea)
+        loops.add(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        return idea
+
+    report = process(range(30), ask, max_concurrent=4, retry_attempts=1)
+    assert statuses(report).count("success") == 26
+    assert len(loops) == 1
+
+
 def test_async_function_that_blocks_gets_a_speed_up_too(caplog: pytest.LogCaptureFixture) -> None:
     together = threading.Barrier(7, timeout=15)  # never reached by seven where one blocks all others
 
