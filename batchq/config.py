@@ -136,8 +136,8 @@ class Limit:
     share: float | None = None
 
     @classmethod
-    def of(cls, text: str | None) -> Limit:
-        """What ``--halt`` says: ``100`` or ``20%``; None for no limit.
+    def of(cls, text: str | int | None) -> Limit:
+        """What ``--halt`` says: ``100`` (also as a number) or ``20%``; None for no limit.
 
         Raises:
             ConfigError: it is neither.
@@ -148,7 +148,7 @@ class Limit:
         """
         if text is None:
             return cls()
-        number = text.strip()
+        number = str(text).strip()
         try:
             if number.endswith("%"):
                 share = float(number[:-1]) / 100
@@ -185,7 +185,7 @@ class BatchConfig:
         no_retry: names of exceptions that are not tried again.
         retry_on: names of exceptions that are, although they would not be, such as ``("TypeError",)``.
         retry_budget: share of the attempts that may be retries, 0 to 1; 1 for no such limit.
-        halt: failed items (``"100"``) or share of them (``"20%"``, once 50 are done) that stop the batch.
+        halt: failed items (``"100"``, or 100) or share of them (``"20%"``, once 50 are done) that stop the batch.
         breaker: stop when the first 20 items all fail, or 50 in a row fail alike.
         rate: begin so many items in so long, evenly: ``"600/m"``, or several; in units of your own (``"tokens=90k/m"``)
             what functions tell by `Context.spend`.
@@ -220,7 +220,7 @@ class BatchConfig:
     no_retry: tuple[str, ...] = ()
     retry_on: tuple[str, ...] = ()
     retry_budget: float = 1.0
-    halt: str | None = None
+    halt: str | int | None = None
     breaker: bool = False
     rate: str | Sequence[str] = ()
     budget: str | Sequence[str] = ()

@@ -17,22 +17,25 @@ OF_THE_BILL: Final = frozenset({"prices", "key_env", "key_needed"})
 """Options of ready-made work that say what it costs and who pays: its results are the same without them."""
 
 
-def fingerprint_of(spec: BatchSpec, function: Callable[..., Any], *later: Callable[..., Any]) -> str | None:
+def fingerprint_of(
+    spec: BatchSpec, function: Callable[..., Any], *later: Callable[..., Any], pickled: bytes | None = None
+) -> str | None:
     """The `fingerprint` of what a batch runs: of ready-made work a hash of what was asked for.
 
     Args:
         spec: what the batch is.
         function: of its handler, loaded.
         later: those of its later stages, loaded.
+        pickled: as of `fingerprint`.
     """
     if spec.work is None:
-        first = fingerprint(function, spec.target)
+        first = fingerprint(function, spec.target, pickled)
     else:
         asked = {name: value for name, value in spec.work.items() if name not in OF_THE_BILL}
         first = _hash(json.dumps(asked, sort_keys=True))
     if not later:
         return first
-    each = [first, *(fingerprint(stage, target) for stage, target in zip(later, spec.stages, strict=True))]
+    each = [first, *(fingerprint(stage, target, pickled) for stage, target in zip(later, spec.stages, strict=True))]
     return _hash(json.dumps(each))
 
 

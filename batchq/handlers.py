@@ -11,7 +11,7 @@ import inspect
 import logging
 import pickle
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -70,16 +70,34 @@ class Exported(NamedTuple):
     Attributes:
         target: TARGET, or the name of a function that is stored by value.
         folder: the folder that has to be on ``sys.path`` to find it.
-        pickled: the function by value; None where TARGET finds it.
+        pickled: the function, and all later ones, by value; None where TARGETs find them.
+        stages: of the functions that come after it, their TARGETs, or names.
     """
 
     target: str
     folder: Path
     pickled: bytes | None
+    stages: tuple[str, ...] = ()
 
 
-def export(function: Callable[..., Any]) -> Exported:
-    """Make `function` reach a worker: by its name where a fresh process can import it, else by value.
+class Row(NamedTuple):
+    """Functions that are stored by value, one after the other.
+
+    Attributes:
+        folders: those that have to be on ``sys.path`` before they can be loaded.
+        functions: all of them, pickled.
+    """
+
+    folders: tuple[str, ...]
+    functions: bytes
+
+
+def export(function: Callable[..., Any], *later: Callable[..., Any]) -> Exported:
+    """Make functions reach a worker: by their names where a fresh process can import all of them, else by value.
+
+    Args:
+        function: the handler.
+        later: those of the stages after it.
 
     Raises:
         TargetError: it uses something that belongs to this process, such as a lock or a connection; or the batch
@@ -89,23 +107,34 @@ def export(function: Callable[..., Any]) -> Exported:
         >>> import json; export(json.dumps).target
         'json:dumps'
     """
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    each = (function, *later)
+    names = [getattr(one, "__qualname__", None) or type(one).__qualname__ for one in each]
     if _loading.get():
         # Workers that begin a batch, whose workers begin a batch, would fill the machine with processes.
-        raise TargetError(name, "importing its module begins a batch; put that under `if __name__ == '__main__':`")
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    root = _import_root(module)
-    if module is not None and root is not None and _found_by_name(module, name) is function:
-        return Exported(f"{module.__name__}:{name}", root, None)
-    return Exported(name, _program_folder(), _pickle(function, name, None if root is not None else module))
+        raise TargetError(names[0], "importing its module begins a batch; put that under `if __name__ == '__main__':`")
+    modules = [sys.modules.get(getattr(one, "__module__", None) or "") for one in each]
+    roots = [_import_root(module) for module in modules]
+    targets = [
+        f"{module.__name__}:{name}"
+        for one, name, module, root in zip(each, names, modules, roots, strict=True)
+        if module is not None and root is not None and _found_by_name(module, name) is one
+    ]
+    if len(targets) == len(each) and len(set(roots)) == 1 and roots[0] is not None:
+        return Exported(targets[0], roots[0], None, tuple(targets[1:]))
+    # What a fresh process cannot import has to travel along.
+    travel = {module.__name__: module for module, root in zip(modules, roots, strict=True) if module and root is None}
+    pickled = _pickle(each if later else function, names[0], travel.values())
+    if later:
+        pickled = pickle.dumps(Row(tuple({str(root): None for root in roots if root is not None}), pickled))
+    return Exported(names[0], _program_folder(), pickled, tuple(names[1:]))
 
 
-def unpickle(pickled: bytes, name: str, folder: Path, version: str | None) -> Handler:
-    """The handler that `export` stored by value; run it on what is sealed only.
+def unpickle(pickled: bytes, names: Sequence[str], folder: Path, version: str | None) -> list[Handler]:
+    """The handlers that `export` stored by value; run it on what is sealed only.
 
     Args:
         pickled: as in `Exported`.
-        name: for messages.
+        names: of each, for messages.
         folder: as in `Exported`.
         version: of the Python that stored it.
 
@@ -113,15 +142,21 @@ def unpickle(pickled: bytes, name: str, folder: Path, version: str | None) -> Ha
         TargetError: this Python is another one, or something that the function uses is not there.
     """
     if version != PYTHON:
-        raise TargetError(name, f"Python {version} has stored it, and this is {PYTHON}", "Resume with that Python.")
+        raise TargetError(names[0], f"Python {version} has stored it, and this is {PYTHON}", "Resume with that Python.")
     _put_on_path(folder)
     try:
         with _marked_as_loading():
-            return Handler.of(pickle.loads(pickled), name)
+            found = pickle.loads(pickled)
+            functions = [found]
+            if isinstance(found, Row):
+                for place in found.folders:
+                    _put_on_path(Path(place))
+                functions = pickle.loads(found.functions)
+            return [Handler.of(function, name) for function, name in zip(functions, names, strict=False)]
     except TargetError:
         raise
     except Exception as error:  # whatever importing the user's modules raises
-        raise TargetError(name, f"it cannot be loaded: {type(error).__name__}: {error}") from error
+        raise TargetError(names[0], f"it cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def split_target(target: str, cwd: Path) -> tuple[str, Path]:
@@ -267,15 +302,14 @@ def _found_by_name(module: ModuleType, name: str) -> Any:
     return found
 
 
-def _pickle(function: Callable[..., Any], name: str, by_value: ModuleType | None) -> bytes:
+def _pickle(functions: Any, name: str, travel: Iterable[ModuleType]) -> bytes:
     import cloudpickle
 
-    # What a fresh process cannot import has to travel along.
-    travels = by_value is not None and by_value.__name__ != "__main__" and by_value.__name__ in sys.modules
-    if travels:
-        cloudpickle.register_pickle_by_value(by_value)
+    by_value = [module for module in travel if module.__name__ != "__main__" and module.__name__ in sys.modules]
+    for module in by_value:
+        cloudpickle.register_pickle_by_value(module)
     try:
-        pickled: bytes = cloudpickle.dumps(function)
+        pickled: bytes = cloudpickle.dumps(functions)
     except Exception as error:
         raise TargetError(
             name,
@@ -283,8 +317,8 @@ def _pickle(function: Callable[..., Any], name: str, by_value: ModuleType | None
             "It uses something that belongs to this process: make that inside the function, or use PARALLEL mode.",
         ) from error
     finally:
-        if travels:
-            cloudpickle.unregister_pickle_by_value(by_value)
+        for module in by_value:
+            cloudpickle.unregister_pickle_by_value(module)
     return pickled
 
 

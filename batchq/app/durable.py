@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing import current_process
@@ -32,7 +32,7 @@ from batchq.engine.handover import SOURCE, Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
-from batchq.fingerprint import fingerprint
+from batchq.fingerprint import fingerprint_of
 from batchq.handlers import PYTHON, Exported, export
 from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, Tally
 from batchq.spec import BatchSpec
@@ -48,7 +48,7 @@ class Durable:
     Args:
         config: a copy that nobody changes.
         retry: attempts and delays.
-        function: the caller's function.
+        functions: the caller's function, and those of the stages after it.
         watcher: whom to tell.
     """
 
@@ -56,7 +56,7 @@ class Durable:
         self,
         config: BatchConfig,
         retry: RetryConfig,
-        function: Callable[..., Any],
+        functions: Sequence[Callable[..., Any]],
         watcher: Watcher,
     ) -> None:
         if current_process().daemon:
@@ -65,10 +65,9 @@ class Durable:
                 "Use PARALLEL mode in it, or start that process with daemon=False.",
             )
         self._home = Home.at(config.home)
-        self._exported = export(function)
-        self._spec = _spec(
-            config, retry, self._exported, fingerprint(function, self._exported.target, self._exported.pickled)
-        )
+        self._exported = export(*functions)
+        spec = _spec(config, retry, self._exported)
+        self._spec = replace(spec, fingerprint=fingerprint_of(spec, *functions, pickled=self._exported.pickled))
         self._watcher = watcher
         self._queue = watcher.queue or BatchQueue()
         self._on_result = watcher.on_result
@@ -244,11 +243,11 @@ class Durable:
         return bool(rows)
 
 
-def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported, made_of: str | None) -> BatchSpec:
+def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported) -> BatchSpec:
     return BatchSpec(
         target=exported.target,
         folder=str(exported.folder),
-        fingerprint=made_of,
+        stages=exported.stages,
         cwd=str(Path.cwd()),
         python=sys.executable,
         source=SOURCE,
@@ -268,7 +267,7 @@ def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported, made_of: 
         no_retry=retry.no_retry,
         retry_on=retry.retry_on,
         retry_budget=retry.budget,
-        halt=config.halt,
+        halt=None if config.halt is None else str(config.halt),
         breaker=config.breaker,
         rates=config.rates,
         budgets=config.budgets,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterable, Iterable, Sized
+from collections.abc import AsyncIterable, Iterable, Sequence, Sized
 from typing import Any
 
 from batchq.app.collected import Collected
@@ -25,6 +25,7 @@ from batchq.errors import BatchHalted, Halt
 from batchq.handlers import Handler
 from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
 from batchq.pace import Book, budgets_of, rates_of
+from batchq.ready import Stage
 from batchq.store.rows import Progress
 
 
@@ -34,14 +35,15 @@ class InMemory:
     Args:
         config: a copy that nobody changes.
         retry: what is tried again, and after how long.
-        handler: the caller's function.
+        handlers: the caller's function, and those of the stages after it.
         watcher: whom to tell.
     """
 
-    def __init__(self, config: BatchConfig, retry: RetryHandler, handler: Handler, watcher: Watcher) -> None:
+    def __init__(self, config: BatchConfig, retry: RetryHandler, handlers: Sequence[Handler], watcher: Watcher) -> None:
         self._config = config
         self._retry = retry
-        self._handler = handler
+        self._handler, *later = handlers
+        self._stages = tuple(Stage(handler, None) for handler in later)
         self._watcher = watcher
         self._book = Book(rates_of(config.rates), budgets_of(config.budgets))
 
@@ -86,6 +88,7 @@ class InMemory:
             store=keeping(config.empty_result == EMPTY_FAIL),
             let_through=(GeneratorExit, KeyboardInterrupt),
             tracebacks=collected.wants_tracebacks,
+            stages=self._stages,
         )
 
         rules = RunningRules(Limit.of(config.halt), config.breaker) if config.halt or config.breaker else None

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any, Final, TypeVar
 
-from batchq.app.processor import BatchProcessor, OnResult, check_ideas
+from batchq.app.processor import BatchProcessor, OnResult, Then, check_ideas
 from batchq.app.report import BatchReport, carry
 from batchq.config import EMPTY_FAIL, BatchConfig, ProcessingMode, check_choice
 from batchq.engine.copies import own_copy
@@ -41,6 +41,7 @@ def run(
     batch_id: str | None = None,
     mode: ProcessingMode | str = ProcessingMode.QUEUE,
     on_result: OnResult | None = None,
+    then: Then = (),
     **settings: Any,
 ) -> BatchReport:
     """Run `func` over `ideas`, wait, and return the report; durable unless another mode is asked for.
@@ -54,6 +55,7 @@ def run(
         batch_id: the caller's own id; calling `run` with it again goes on where it stopped.
         mode: where the items run.
         on_result: called with a `BatchResult` for each item as it ends.
+        then: functions of later stages, each called with what the one before returned.
         settings: the other fields of `BatchConfig`, say ``max_concurrent=50, timeout_per_item=30``.
 
     Raises:
@@ -66,7 +68,7 @@ def run(
     """
     processor = BatchProcessor(BatchConfig(mode=mode, **settings))
     try:
-        return _blocking(processor.process_batch(ideas, func, batch_id, on_result=on_result))
+        return _blocking(processor.process_batch(ideas, func, batch_id, on_result=on_result, then=then))
     except BaseException as error:
         if processor.last_report is not None:
             carry(error, processor.last_report)  # Ctrl-C is raised anew, by asyncio

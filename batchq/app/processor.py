@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -31,6 +31,7 @@ from batchq.model import Tally
 
 Ideas = Iterable[Any] | AsyncIterable[Any]
 OnResult = Callable[[BatchResult], object]
+Then = Callable[..., Any] | Sequence[Callable[..., Any]]
 
 UNKNOWN: Final = "unknown"
 AHEAD: Final = 1000
@@ -90,6 +91,7 @@ class BatchProcessor:
         batch_id: str | None = None,
         *,
         on_result: OnResult | None = None,
+        then: Then = (),
     ) -> BatchReport:
         """Run `process_func` over `ideas`.
 
@@ -103,6 +105,8 @@ class BatchProcessor:
                 completed.
             on_result: a plain function, called with a `BatchResult` for each item as it ends; what it raises ends
                 the batch.  In QUEUE mode it is told of what an earlier run has recorded, too.
+            then: functions of later stages, each called with what the one before returned.  What a stage has given
+                is kept (QUEUE), so that a retry, and a batch that goes on, begin at the stage that has failed.
 
         Returns:
             The report; its ``results`` has what came of each idea, in their order.
@@ -115,10 +119,15 @@ class BatchProcessor:
                 iterable, carries ``report`` and ``results`` of what was done.  (On Python 3.10 a cancelled task
                 raises a new exception; they are at its ``__context__``.)
         """
-        return await self._process(ideas, process_func, batch_id, on_result, None)
+        return await self._process(ideas, (process_func, *_each(then)), batch_id, on_result, None)
 
     async def stream(
-        self, ideas: Ideas, process_func: Callable[..., Any], batch_id: str | None = None
+        self,
+        ideas: Ideas,
+        process_func: Callable[..., Any],
+        batch_id: str | None = None,
+        *,
+        then: Then = (),
     ) -> AsyncIterator[BatchResult]:
         """Run `process_func` over `ideas`, and yield what comes of each item as soon as it is there.
 
@@ -136,7 +145,8 @@ class BatchProcessor:
             [2, 4, 6]
         """
         flow = Flow()
-        task = asyncio.create_task(self._process(ideas, process_func, batch_id, flow.put, flow))
+        functions = (process_func, *_each(then))
+        task = asyncio.create_task(self._process(ideas, functions, batch_id, flow.put, flow))
         task.add_done_callback(lambda _: flow.arrived.set())
         try:
             while True:
@@ -177,7 +187,7 @@ class BatchProcessor:
     async def _process(
         self,
         ideas: Ideas,
-        process_func: Callable[..., Any],
+        functions: Sequence[Callable[..., Any]],
         batch_id: str | None,
         on_result: OnResult | None,
         flow: Flow | None,
@@ -186,7 +196,7 @@ class BatchProcessor:
         check_ideas(ideas)
         if on_result is not None and is_coroutine_function(on_result):
             raise UsageError("on_result must be a plain function", "Use `async for result in processor.stream(...)`.")
-        handler = Handler.of(process_func)
+        handlers = [Handler.of(function) for function in functions]
         config = replace(self.config)
         if self._retry_made_of != config.retry:
             self._retry_made_of = config.retry
@@ -197,10 +207,10 @@ class BatchProcessor:
             try:
                 if config.mode is ProcessingMode.QUEUE:
                     watcher.queue = self.queue_manager = self.queue_manager or _queue_of(config)
-                    durable = Durable(config, self.retry_handler.config, process_func, watcher)
+                    durable = Durable(config, self.retry_handler.config, functions, watcher)
                     report = await durable.run(ideas, batch_id)
                 else:
-                    in_memory = InMemory(config, self.retry_handler, handler, watcher)
+                    in_memory = InMemory(config, self.retry_handler, handlers, watcher)
                     report = await in_memory.run(ideas, batch_id or _next_id())
             except BaseException as error:
                 self.last_report = getattr(error, "report", self.last_report)
@@ -257,6 +267,10 @@ def check_ideas(ideas: Any) -> None:
             raise UsageError(
                 f"ideas must be an iterable of items, not a {type(ideas).__name__}", "Pass a list or a generator."
             ) from None
+
+
+def _each(then: Then) -> Sequence[Callable[..., Any]]:
+    return (then,) if callable(then) else then
 
 
 def _queue_of(config: BatchConfig) -> BatchQueue:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from batchq.errors import TargetError
 from batchq.handlers import Handler, entered, load_handler, load_target, split_target, unpickle
 from batchq.ready import Stage, Work, kind
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder
 from batchq.store.reading import BatchReader
+
+AGAIN: Final = "Name the later stages with --then as well."
 
 
 def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
@@ -19,20 +22,22 @@ def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
 
     Args:
         spec: what the batch is.
-        pickled: the function by value, where it is stored so.
+        pickled: the function by value, and those of its stages, where they are stored so.
 
     Raises:
         TargetError: the function, that of a later stage, or the setup, cannot be used.
         UsageError: what ready-made work needs is not there.
     """
     folder = Path(spec.folder)
+    sent: Sequence[Handler] = ()
     if spec.work is not None:
         work = kind(spec.work["kind"]).make(spec.work)
     elif spec.pickled_by is None:
         work = Work(load_handler(spec.target, folder))
     else:
-        work = Work(unpickle(pickled or b"", spec.target, folder, spec.pickled_by))
-    stages = tuple(_load_stage(target, spec) for target in spec.stages)
+        first, *sent = unpickle(pickled or b"", (spec.target, *spec.stages), folder, spec.pickled_by)
+        work = Work(first)
+    stages = tuple(_load_stage(target, spec, sent[place : place + 1]) for place, target in enumerate(spec.stages))
     setup = load_target(spec.setup, folder) if spec.setup else None
     if spec.work is None:
         return work._replace(setup=setup, stages=stages)
@@ -62,6 +67,10 @@ async def opened(work: Work) -> AsyncIterator[tuple[Any, tuple[Stage, ...]]]:
         yield resource, tuple(Stage(handler, later) for handler in work.stages)
 
 
-def _load_stage(target: str, spec: BatchSpec) -> Handler:
+def _load_stage(target: str, spec: BatchSpec, sent: Sequence[Handler]) -> Handler:
     """A module is looked for where the function is, and from the working directory; a file beside itself."""
+    if ":" not in target:
+        if not sent:
+            raise TargetError(target, "a program has handed it over, and its first stage is another one now", AGAIN)
+        return sent[0]
     return load_handler(*split_target(target, Path(spec.cwd)))
