@@ -41,7 +41,12 @@ def fingerprint_of(
 
 def salt_of(spec: BatchSpec) -> bytes:
     """What two batches have in common whose function, for the same item, would do the same."""
-    return json.dumps([spec.fingerprint, spec.setup]).encode()
+    return json.dumps([spec.fingerprint, spec.setup, place_of(spec)]).encode()
+
+
+def place_of(spec: BatchSpec) -> str | None:
+    """The folder that a batch's commands run in, where another one would be another file for ``cat {path}``."""
+    return spec.cwd if spec.has_commands else None
 
 
 def key_of(salt: bytes, payload: str) -> str | None:

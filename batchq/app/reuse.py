@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batchq.app.words import count
 from batchq.errors import UsageError
-from batchq.fingerprint import key_of, salt_of
+from batchq.fingerprint import key_of, place_of, salt_of
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
 from batchq.store.known import INDEX, Known, make_index, successes
@@ -80,6 +80,8 @@ def _check_same(home: Home, batch_id: str, spec: BatchSpec) -> None:
         what = "it has run another function, or the function has changed since"
     elif before.setup != spec.setup:
         what = f"it had another --setup ({before.setup or 'none'})"
+    elif place_of(before) != place_of(spec):
+        what = f"its commands ran in another folder ({before.cwd}), where a relative path is another file"
     elif before.handler_changed:
         what = "its function has changed while it was stopped, and some of its results are of the one before"
     else:

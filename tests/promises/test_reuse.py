@@ -154,6 +154,24 @@ def test_batch_that_is_killed_goes_on_with_the_results_of_one_that_is_gone(shop:
     assert shop.told("status", "new")["reused"] == 5
 
 
+def test_same_command_in_another_folder_takes_nothing_of_this_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.txt").write_text(name)
+    (tmp_path / "files.jsonl").write_text('{"path": "file.txt"}\n')
+
+    def start(folder: str, batch_id: str, *options: str) -> Said:
+        monkeypatch.chdir(tmp_path / folder)
+        return shop.say("start", "../files.jsonl", "--exec", "cat {path}", "--id", batch_id, "-q", "-w", "1", *options)
+
+    assert start("one", "a", "--cache", "../cache").code == 0 and start("two", "b", "--cache", "../cache").code == 0
+    assert (shop.results("a"), shop.results("b")) == (["one"], ["two"])
+    refused = start("two", "c", "--reuse", "a")
+    assert refused.code == 2 and f"ran in another folder ({tmp_path / 'one'})" in refused.err
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
