@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -169,7 +170,7 @@ def _result(stdout: bytearray, kind: str) -> Any:
         raise CommandFailed(reason + hint, retryable=False) from None
     if kind != TEXT:
         try:
-            return json.loads(text, parse_constant=_no_constant)
+            return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             if kind == JSON:
                 raise CommandFailed(f"standard output is not JSON: {error}") from None
@@ -178,6 +179,12 @@ def _result(stdout: bytearray, kind: str) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    # What looks like a number of that size is the hash of a commit, 7e12345, and no float could give it back.
+    value = float(number)
+    return value if math.isfinite(value) else _no_constant(number)
 
 
 def _codes_of(text: str) -> list[int]:

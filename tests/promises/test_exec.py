@@ -142,6 +142,8 @@ def test_a_trial_shows_the_command_line_and_what_it_says(tmp_path: Path, capsys:
     assert said.code == 0 and "sh -c 'echo oh >&2; echo 5' 'a b'" in said.out and "batchq.item: oh" in said.out
     told = json.loads(say(capsys, tmp_path / "home", "try", source, "--exec", "echo 05", "--json").out)
     assert told["items"][0]["result"] == "05"
+    told = json.loads(say(capsys, tmp_path / "home", "try", source, "--exec", "echo 7e12345", "--json").out)
+    assert told["items"][0]["result"] == "7e12345", "no float holds that number"
     said = say(
         capsys, tmp_path / "home", "try", source, "--exec", "echo 05", "--stdout", "json", "--retry-attempts", "1"
     )
