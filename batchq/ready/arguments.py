@@ -21,7 +21,12 @@ OPTION: Final = "--exec"
 SHELL: Final = "/bin/sh"
 SHELL_NAME: Final = "batchq"
 """``$0`` there, with which the shell begins its own messages."""
-_SPECIAL: Final = re.compile(r"\\.|\$\(\(|\$\(|<<|['\"`()#]", re.DOTALL)
+_SPECIAL: Final = re.compile(
+    r"\\.|\$?\(\(|\$\(|\$\[|\[\[(?=\s)|(?<=\s)\]\]|\$\{[\w@*]+(?::(?![-+=?])|\[)|<<|['\"`()#}]", re.DOTALL
+)
+_CALCULATES: Final = frozenset({"((", "[", "[[", "${"})
+"""Where a value would be taken for an expression, which in bash, the ``/bin/sh`` of many systems, can run commands."""
+_CLOSED_BY: Final = {"'": "'", '"': '"', "`": "`", "(": ")", "((": ")", "[[": "]]", "${": "}"}
 
 Argument = bytes | tuple[Piece, ...]
 """One that is always the same, or the pieces of one."""
@@ -160,8 +165,8 @@ class _Place:
             return "between single quotes"
         if self._escaping:
             return "after a backslash"
-        if "((" in self._within:
-            return "in an arithmetic expression"
+        if not _CALCULATES.isdisjoint(self._within):
+            return "in an arithmetic expression ($(( )), or (( )), [[ ]], $[ ], ${V:N} of bash)"
         if self._comment:
             return "in a comment"
         return "in or after a here-document" if self._document else None
@@ -196,20 +201,20 @@ class _Place:
     def _pass(self, mark: str, before: str) -> None:
         within = self._within
         inner = within[-1] if within else ""
-        if mark[0] == "\\":
-            return
-        if inner == "'" or (inner in ('"', "`") and mark == inner):
-            within.pop()
-        elif inner == '"':
-            if mark in ("$(", "$((", "`"):
-                within.append(mark.lstrip("$"))
-        elif mark in ("'", '"', "`", "(", "$(", "$(("):
-            within.append(mark.lstrip("$"))
-        elif mark == ")" and inner in ("(", "(("):
+        if mark == _CLOSED_BY.get(inner):
             within.pop()
             if inner == "((":
                 within.append("(")  # its second one is still to come
+        elif inner == '"':
+            if mark[0] in "$`":
+                within.append(_opened(mark))
+        elif mark[0] in "'\"`([$":
+            within.append(_opened(mark))
         elif mark == "#":
             self._comment = not before.strip() or before in ";&|("
         elif mark == "<<" and inner != "((":
             self._document = True
+
+
+def _opened(mark: str) -> str:
+    return "${" if mark.startswith("${") else mark.lstrip("$")

@@ -69,7 +69,9 @@ def test_fields_are_filled_in_and_other_braces_left_alone(text: str, item: Any, 
         ("", False, "needs a command"), ("   ", True, "needs a command"), ("a 'b", False, "no closing quotation"),
         ("echo '{a}'", True, "between single quotes"), ("echo \\{a}", True, "after a backslash"),
         ("echo $(( {a} + 1 ))", True, "arithmetic"), ("true # {a}", True, "in a comment"),
-        ("cat <<END\n{a}\nEND", True, "here-document"),
+        ("cat <<END\n{a}\nEND", True, "here-document"), ("((1 + {a}))", True, "arithmetic"),
+        ("echo $[ {a} ]", True, "arithmetic"), ("[[ {a} -gt 1 ]]", True, "arithmetic"),
+        ('echo "${HOME:{a}}"', True, "arithmetic"), ('echo "${x[{a}]}"', True, "arithmetic"),
     ],
 )  # fmt: skip
 def test_what_a_shell_would_not_take_as_it_is_is_refused_at_the_start(text: str, shell: bool, said: str) -> None:
@@ -78,8 +80,13 @@ def test_what_a_shell_would_not_take_as_it_is_is_refused_at_the_start(text: str,
 
 
 @pytest.mark.parametrize(
-    "text", ["true # it's\necho {a}", "echo a#{a}", "echo $# {a}", "(echo 'x'; echo {a})", "echo $((1 + (2))) {a}"]
-)
+    "text",
+    [
+        "true # it's\necho {a}", "echo a#{a}", "echo $# {a}", "(echo 'x'; echo {a})", "echo $((1 + (2))) {a}",
+        "[[ a > b ]] && [ {a} ]", "((echo 1); echo {a})", 'echo "${HOME:1}" "${B:-{a}}"', "{ echo x; }; echo {a}",
+        "grep [[:space:]] {a}", "echo ${x[1]} {a}",
+    ],
+)  # fmt: skip
 def test_what_only_looks_like_such_a_place_is_taken(text: str) -> None:
     assert CommandLine(text, shell=True).arguments({"a": "v"})[-1] == b"v"
 
