@@ -40,7 +40,7 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines += [("limit", _limit_words(report, command))] if _is_limited(report) else []
     if report.processed_items:
         lines += [("time", _time_line(report)), ("handler", _handler_line(report))]
-    lines += [("attempts", _attempts_line(report))] if report.attempts else []
+    lines += [("attempts", _attempts_line(report))] if report.attempts or report.reused else []
     lines += [("spent", spent_words(report.spent))] if report.spent else []
     lines += [("reason", shorten(report.reason, 400))] if report.reason else []
     lines += [("function", changed_words(report.handler_changed))] if report.handler_changed else []

@@ -94,6 +94,7 @@ def test_item_of_an_earlier_batch_is_not_paid_for_again_and_a_changed_function_p
     assert "--reuse-changed" in refused.err and not (shop.bench.home / "third").exists()
     assert shop.start("third", [{"n": 2}], "--reuse", "old", "--reuse", "new", "--reuse-changed").code == 0
     assert shop.results("third") == [4]
+    assert "attempts  0; 1 item reused, which needed none" in shop.say("report", "third").out
 
 
 def test_batches_share_a_cache_at_the_same_time_and_later(shop: Shop) -> None:
