@@ -219,8 +219,14 @@ def spec_of(request: StartRequest) -> BatchSpec:
         work=work,
         reuse=tuple(dict.fromkeys(request.reuse)),
         reuse_changed=request.reuse_changed,
-        cache=None if request.cache is None else str((cwd / request.cache).resolve()),
+        cache=None if request.cache is None else _folder("--cache", request.cache, cwd),
     )
+
+
+def _folder(option: str, path: str, cwd: Path) -> str:
+    if not path:  # of a variable that is not set
+        raise UsageError(f"{option} needs a folder")
+    return str((cwd / path).resolve())
 
 
 def _uncommitted(request: StartRequest) -> int:

@@ -178,6 +178,7 @@ def test_same_command_in_another_folder_takes_nothing_of_this_one(
     [
         (("--reuse", "nosuch"), "no batch 'nosuch'"),
         (("--reuse-changed",), "--reuse-changed is of use with --reuse only"),
+        (("--cache", ""), "--cache needs a folder"),
         (("--cache", "paid.py"), r"cannot use \S+paid.py as --cache: File exists"),
     ],
 )
