@@ -69,7 +69,8 @@ class Reuse:
         if not self._places:
             return {}
         claimed = [item for _, items in claim.chunks for item in items]
-        keys = {item.seq: key for item in claimed if (key := key_of(self._salt, item.payload))}
+        # By the item's own payload, the last: in a later stage its function gets the result of the one before.
+        keys = {item.seq: key for item in claimed if (key := key_of(self._salt, item.payloads[-1]))}
         found: dict[str, str] = {}
         for place in self._places:
             left = [key for key in keys.values() if key not in found]
@@ -80,7 +81,8 @@ class Reuse:
         if self._cache is not None:
             if len(self._keys) > MOST_KEYS:
                 self._keys.clear()
-            self._keys.update((seq, key) for seq, key in keys.items() if key not in found)
+            mixed = {item.seq for item in claimed if item.reached} if self._spec.handler_changed else ()
+            self._keys.update((seq, key) for seq, key in keys.items() if key not in found and seq not in mixed)
         refused = EMPTY if self._spec.fail_empty else ()
         return {seq: found[key] for seq, key in keys.items() if key in found and found[key] not in refused}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,30 @@ def test_batch_that_is_killed_goes_on_with_the_results_of_one_that_is_gone(shop:
     assert shop.results("new") == [6, 7, 1, 2, 3, 4, 5]
     assert shop.calls() == {6: 2, 7: 2, **dict.fromkeys(range(1, 6), 1)}
     assert shop.told("status", "new")["reused"] == 5
+
+
+STAGES = """
+from pathlib import Path
+
+def less(item):
+    return {"n": item["n"] - 1}
+
+def tenfold(item):
+    if item["n"] and not Path("gate").exists():
+        raise ConnectionError("down")
+    return item["n"] * 10
+"""
+
+
+def test_item_in_a_later_stage_is_not_taken_for_one_that_is_what_the_stage_before_gave(shop: Shop) -> None:
+    Path("staged.py").write_text(STAGES)
+    stages = ("--then", "staged.py:tenfold", "--cache", "cache")
+    assert shop.start("a", [{"n": 1}, {"n": 2}], *stages, func="staged.py:less").code == 1
+    Path("gate").touch()
+    assert shop.say("retry", "a", "-q").code == 0
+    assert shop.results("a") == [0, 10]
+    with closing(sqlite3.connect("cache/cache.db")) as cache:
+        assert cache.execute("SELECT result FROM known ORDER BY result").fetchall() == [("0",), ("10",)]
 
 
 def test_same_command_in_another_folder_takes_nothing_of_this_one(
