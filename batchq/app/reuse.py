@@ -26,11 +26,7 @@ def check_reuse(home: Home, spec: BatchSpec) -> None:
     """
     if spec.reuse_changed and not spec.reuse:
         raise UsageError("--reuse-changed is of use with --reuse only")
-    if not spec.reuse_changed:
-        for batch_id in spec.reuse:
-            _check_same(home, batch_id, spec)
-    for batch_id in spec.reuse:
-        home.find(batch_id)
+    _check_earlier(home, spec)
     if spec.cache is not None:
         if spec.fingerprint is None:
             raise UsageError(
@@ -52,11 +48,16 @@ def prepare_reuse(home: Home, folder: BatchFolder, spec: BatchSpec, note: Callab
         note: told how many they are.
 
     Raises:
-        UsageError: one of them is gone, or cannot be read.
+        UsageError: one of them is gone or cannot be read, or the function has changed since the new one was made.
     """
     index = folder.path / INDEX
     if not spec.reuse or index.exists():
         return
+    try:
+        _check_earlier(home, spec)
+    except UsageError as error:  # it has waited for its turn, or was killed, before anything was gathered
+        hint = f"Nothing of {folder.batch_id} has run yet: start it anew."
+        raise UsageError(f"{folder.batch_id} cannot go on with --reuse: {error}", hint) from error
     results = make_index(index, _results(home, spec))
     note(f"{count(results, 'result')} of {', '.join(spec.reuse)} can be taken for items that are the same")
 
@@ -68,6 +69,14 @@ def _results(home: Home, spec: BatchSpec) -> Iterator[tuple[str, str]]:
             key = key_of(salt, payload)
             if key is not None:
                 yield key, result
+
+
+def _check_earlier(home: Home, spec: BatchSpec) -> None:
+    for batch_id in spec.reuse:
+        if spec.reuse_changed:
+            home.find(batch_id)
+        else:
+            _check_same(home, batch_id, spec)
 
 
 def _check_same(home: Home, batch_id: str, spec: BatchSpec) -> None:

@@ -210,11 +210,11 @@ def resume(
         raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
     spec, pickled = _function_of(home, folder, now.spec, func, setup, then)
     spec = replace(spec, strict=spec.strict and not no_strict)
+    prepare_reuse(home, folder, spec, hooks.note)
     if spec != now.spec:
         respecify_locked(home, folder, spec, pickled)
         tell_change(folder, now.spec, spec, hooks.note)
     _tell_dropped(now.spec, spec, hooks.note)
-    prepare_reuse(home, folder, spec, hooks.note)
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
         _read_on(folder, spec)

@@ -90,7 +90,10 @@ def test_item_of_an_earlier_batch_is_not_paid_for_again_and_a_changed_function_p
     assert "that of an item that was done before" in shop.say("show", "new", "#2").out
     assert "all is well" in shop.say("check", "new").err
 
+    assert shop.start("waits", [{"n": 2}], "--reuse", "old", "--queue").code == 0
     shop.handler.write_text(HANDLER.replace("** 2", "** 3"))
+    refused = shop.say("resume", "waits")
+    assert refused.code == 2 and "waits cannot go on with --reuse: --reuse old: it has run another" in refused.err
     refused = shop.start("third", [{"n": 2}], "--reuse", "old")
     assert refused.code == 2 and "another function, or the function has changed" in refused.err
     assert "--reuse-changed" in refused.err and not (shop.bench.home / "third").exists()
