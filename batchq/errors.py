@@ -545,11 +545,22 @@ class InvalidInput(ItemError):
 
 
 class ItemTimeout(ItemError):
-    """An attempt took longer than its limit."""
+    """An attempt took longer than its limit.
 
-    def __init__(self, seconds: float) -> None:
+    Args:
+        seconds: the limit.
+        stderr: the end of what a command of ``--exec`` has written there until then.
+    """
+
+    def __init__(self, seconds: float, stderr: str = "") -> None:
         super().__init__(f"Timeout after {seconds}s")
         self.seconds = seconds
+        self.stderr = stderr
+
+    @property
+    def told(self) -> str:
+        """What is told of it where others have a traceback; empty where a command has said nothing."""
+        return f"ItemTimeout: {self}\n{self.stderr}" if self.stderr.strip() else ""
 
 
 class UnserializableResult(ItemError):

@@ -30,3 +30,14 @@ async def forget_cancellation(task: asyncio.Task[None] | None) -> None:
 def is_own_exit(error: BaseException, task: asyncio.Task[None] | None) -> bool:
     """Whether a GeneratorExit is the handler's own, and does not come from the end of the event loop."""
     return isinstance(error, GeneratorExit) and asyncio.current_task() is task
+
+
+def message_of(error: BaseException) -> str:
+    """What a handler has said as it was cancelled; empty where it has said nothing.
+
+    Example:
+        >>> message_of(asyncio.CancelledError("waiting for the printer"))
+        'waiting for the printer'
+    """
+    said = error.args[0] if isinstance(error, asyncio.CancelledError) and error.args else ""
+    return said if isinstance(said, str) else ""

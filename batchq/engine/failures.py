@@ -54,7 +54,7 @@ def describe(error: BaseException, with_traceback: bool = True, clean: Clean | N
     """
     name = _name(error)
     text = _text(error)
-    trace = "" if not with_traceback else error.told if isinstance(error, CommandFailed) else _traceback(error)
+    trace = _trace_of(error) if with_traceback else ""
     if clean is not None:  # before anything is cut: of half a secret nothing would be found
         text, trace = clean(text), clean(trace)
     text = storable(text[:ERROR_CHARS])
@@ -109,6 +109,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
     for member in getattr(error, "exceptions", ()):
         inner = list(_leaves(member))
         yield from inner or [member]
+
+
+def _trace_of(error: BaseException) -> str:
+    if isinstance(error, CommandFailed):
+        return error.told
+    return (isinstance(error, ItemTimeout) and error.told) or _traceback(error)
 
 
 def _traceback(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from batchq.engine.ahead import Ahead
 from batchq.engine.backoff import Backoff
-from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own_exit
+from batchq.engine.cancellation import forget_cancellation, is_cancelled, is_own_exit, message_of
 from batchq.engine.http_errors import is_overload
 from batchq.engine.job import Job, Sink
 from batchq.engine.pacing import Pacer
@@ -344,7 +344,7 @@ class Runner:
         job = self.job
         stuck = False
         if slot.expired:
-            error = ItemTimeout(job.timeout or 0.0)
+            error = ItemTimeout(job.timeout or 0.0, message_of(error))
             stuck = (slot.in_thread or slot.given_up) and not self._write_off(slot, item)
         delay = job.retry.delay_after(error, item.tries + 1)
         if is_overload(error):

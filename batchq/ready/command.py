@@ -7,6 +7,7 @@ item ──▶ arguments, standard input (JSON), environment ──▶ command �
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import json
@@ -123,6 +124,8 @@ class Command:
             process = await self.processes.run(arguments, given, environment, self._most, said.hear)
         except OSError as error:
             _not_begun(arguments[0], error)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(said.tail) from None  # which a timeout tells
         finally:
             said.end()
         self._check(process, said)

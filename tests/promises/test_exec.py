@@ -88,6 +88,7 @@ def test_what_a_command_writes_and_how_it_ends_is_recorded(tmp_path: Path, capsy
     assert re.search(r" fails batchq\.item: no such a  b", log) and " final batchq.item: wrong usage" in log
     shown = say(capsys, bench.home, "show", "b1", "fails").out
     assert "  begins fails\n  no such a  b" in shown
+    assert "ItemTimeout: Timeout after 1.5s\n  begins hangs" in say(capsys, bench.home, "show", "b1", "hangs").out
     assert json.loads(say(capsys, bench.home, "report", "b1", "--json").out)["config"]["work"]["kind"] == "exec"
 
 
