@@ -13,6 +13,7 @@ import errno
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,8 +60,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     shell = bool(options.get("shell"))
     line = CommandLine(command, shell)
     if line.program is not None and shutil.which(line.program) is None:
-        hint = "Is it installed? What a shell knows by itself, its aliases and functions included, needs --shell."
-        raise UsageError(f"{OPTION}: there is no command {line.program!r}", hint)
+        raise _no_command(line.program)
     stdout = options.get("stdout") or AUTO
     check_choice("--stdout", stdout, OUTPUTS)
     return {
@@ -147,6 +147,14 @@ class Command:
         if code:
             is_final = code in NOT_RUN or any(first <= code <= last for first, last in self._no_retry)
             raise CommandFailed(f"exit code {code}", said.tail, retryable=not is_final)
+
+
+def _no_command(program: str) -> UsageError:
+    if "/" in program and os.path.isfile(program):
+        hint = f"Make it so with `chmod +x {shlex.quote(program)}`, or name what runs it: --exec 'python3 {program} …'."
+        return UsageError(f"{OPTION}: {program!r} is not executable", hint)
+    hint = "Is it installed? What a shell knows by itself, its aliases and functions included, needs --shell."
+    return UsageError(f"{OPTION}: there is no command {program!r}", hint)
 
 
 def _not_begun(program: bytes, error: OSError) -> NoReturn:

@@ -158,6 +158,7 @@ def test_a_trial_shows_the_command_line_and_what_it_says(tmp_path: Path, capsys:
     [
         (("--exec", "nosuchcommand {id}"), "there is no command 'nosuchcommand'"),
         (("--exec", "./nosuch.sh {id}"), "there is no command './nosuch.sh'"),
+        (("--exec", f"{__file__} {{id}}"), "test_exec.py' is not executable"),
         (("--exec", "echo 'a"), "no closing quotation in: echo 'a"),
         (("--exec", "echo '{id}'", "--shell"), "{id} stands between single quotes"),
         (("--exec", "true", "--func", "a:b"), "--func and --exec exclude each other"),
