@@ -103,7 +103,7 @@ def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
         UsageError: a table would have too many columns.
     """
     if wanted.form == JSONL:
-        if not (wanted.only or wanted.with_input or wanted.flatten or wanted.stage):
+        if not (wanted.only or wanted.with_input or wanted.flatten or wanted.stage is not None):
             yield from reader.lines(wanted.start)
             return
         rows = _rows(reader, wanted)

@@ -86,6 +86,8 @@ def test_stage_whose_result_is_committed_never_runs_again_after_everything_is_ki
         assert [row.seq for row in of_stage(reader, 2)] == [row.seq for row in reader.results()]
         with pytest.raises(UsageError, match="no stage 3: the batch has stages 1 to 2"):
             of_stage(reader, 3)
+        with pytest.raises(UsageError, match="no stage 0"):
+            list(text_of(reader, Wanted(stage=0)))
 
 
 def test_only_the_stage_that_has_failed_is_tried_again_and_retried(tmp_path: Path) -> None:
