@@ -7,13 +7,15 @@ import concurrent.futures
 import logging
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from batchq.errors import ConfigError
-from batchq.pace import ITEMS
+from batchq.pace import ITEMS, Book, Charge
 
+NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 LOOK_SECONDS: Final = 0.5
 """Whoever waits for a rate looks so often whether that has changed."""
 
@@ -29,13 +31,8 @@ class Till(Protocol):
     def limits_spending(self) -> bool:
         """Whether a rate or a budget limits what is spent."""
 
-    def charge(self, amounts: Mapping[str, float], again: bool = False) -> concurrent.futures.Future[int]:
-        """Charge so much of each unit; the answer is when it may be used (monotonic clock, nanoseconds).
-
-        Args:
-            amounts: by unit.
-            again: it is charged already, and other limits hold: answer with the time only.
-        """
+    def charge(self, write: Callable[[Book], Charge]) -> concurrent.futures.Future[Charge]:
+        """Write something into the book of what is spent; the answer is what `write` has returned."""
 
     def begin_wait(self) -> None:
         """From now on the attempt waits for its turn, which is no time of the handler's."""
@@ -53,7 +50,14 @@ class Till(Protocol):
 class Spending:
     """What `Context.spend` returns: an amount that is charged already.
 
-    In an async handler await it, so that the rate limit is kept; in a sync one `spend` has waited.
+    In an async handler await it, so that the rate limit is kept; in a sync one `spend` has waited. Who does not wait to
+    the end, since the batch is stopped, has spent nothing.
+
+    Args:
+        till: where the attempt pays.
+        amounts: by unit, what is charged.
+        counts: False for what is charged already, and waits for its turn only.
+        reserved: by unit, what counts as spent where this process dies before `settle`.
 
     Example:
         >>> async def handler(item, ctx):
@@ -63,13 +67,27 @@ class Spending:
         ...     return answer.text
     """
 
-    def __init__(self, till: Till | None, amounts: Mapping[str, float], counts: bool = True) -> None:
+    def __init__(
+        self,
+        till: Till | None,
+        amounts: Mapping[str, float],
+        counts: bool = True,
+        reserved: Mapping[str, float] = NOTHING,
+    ) -> None:
         self._till = till
         self._amounts = _checked(amounts)
-        self._charged = till.charge(self._amounts, again=not counts) if till and self._amounts else None
+        self._reserved = _checked(reserved)
+        self._counts = counts
+        self._waits = False
         # Where nothing limits it, it is due at once: to hear that takes a transaction, and calls that have waited for
         # one come in crowds.
         self._is_due = till is not None and counts and not till.limits_spending
+        self._charged: concurrent.futures.Future[Charge] | None = None
+        if till is not None and self._amounts:
+            first, reserves, may_wait = self._amounts, self._reserved, not self._is_due
+            self._charged = till.charge(
+                (lambda book: book.charge(first, reserves, may_wait)) if counts else (lambda book: book.again(first))
+            )
         self._pace = 0
         self._missed = False
 
@@ -86,8 +104,10 @@ class Spending:
         difference = {unit: amount - self._amounts.get(unit, 0.0) for unit, amount in true.items()}
         difference = {unit: amount for unit, amount in difference.items() if amount}
         self._amounts = {**self._amounts, **true}
-        if self._till and difference:
-            self._till.charge(difference)
+        given_back = {unit: -amount for unit, amount in self._reserved.items() if amount}
+        self._reserved = {}
+        if self._till and (difference or given_back):
+            self._till.charge(lambda book: book.charge(difference, given_back))
 
     def wait(self) -> None:
         """Wait, in a thread, until what was charged may be used."""
@@ -95,11 +115,15 @@ class Spending:
             return
         self._till.begin_wait()
         try:
-            start = 0 if self._is_due else self._charged.result()
+            start = 0 if self._is_due else self._begun(self._charged.result())
             while (pause := self._pause(self._till, start)) is not None:
                 time.sleep(pause)
                 if (again := self._charged_anew(self._till)) is not None:
-                    start = again.result()
+                    start = again.result().start_ns
+            self._has_turn(self._till)
+        except BaseException:
+            self._take_back(self._till)
+            raise
         finally:
             self._till.end_wait()
 
@@ -108,14 +132,36 @@ class Spending:
             return self
         self._till.begin_wait()
         try:
-            start = 0 if self._is_due else await asyncio.wrap_future(self._charged)
+            start = 0 if self._is_due else self._begun(await asyncio.wrap_future(self._charged))
             while (pause := self._pause(self._till, start)) is not None:
                 await asyncio.sleep(pause)
                 if (again := self._charged_anew(self._till)) is not None:
-                    start = await asyncio.wrap_future(again)
+                    start = (await asyncio.wrap_future(again)).start_ns
+            self._has_turn(self._till)
+        except BaseException:  # the batch is stopped: what was charged is not used
+            self._take_back(self._till)
+            raise
         finally:
             self._till.end_wait()
         return self
+
+    def _begun(self, charge: Charge) -> int:
+        self._waits = charge.waits
+        return charge.start_ns
+
+    def _has_turn(self, till: Till) -> None:
+        """What waited is spent from now on."""
+        if self._waits:
+            amounts, reserved = self._amounts, self._reserved
+            till.charge(lambda book: book.begin(amounts, reserved))
+            self._waits = False
+
+    def _take_back(self, till: Till) -> None:
+        amounts = self._amounts
+        if self._waits:
+            till.charge(lambda book: book.give_up(amounts))
+        elif self._counts:
+            self.settle(**dict.fromkeys(amounts, 0.0))
 
     def _pause(self, till: Till, start_ns: int) -> float | None:
         """Seconds until the next look; None where it is time. What may be used from `start_ns` on is charged."""
@@ -127,11 +173,13 @@ class Spending:
         pause = max(due, held)
         return min(pause, LOOK_SECONDS) if pause > 0 else None
 
-    def _charged_anew(self, till: Till) -> concurrent.futures.Future[int] | None:
+    def _charged_anew(self, till: Till) -> concurrent.futures.Future[Charge] | None:
         """When it may be used instead, where the time that was known counts no more."""
         if self._missed:
-            return till.charge({**self._amounts, ITEMS: 1.0}, again=True) if till.held() <= 0 else None
-        return till.charge(self._amounts, again=True) if till.pace != self._pace else None
+            amounts = {**self._amounts, ITEMS: 1.0}
+            return till.charge(lambda book: book.again(amounts)) if till.held() <= 0 else None
+        amounts = self._amounts
+        return till.charge(lambda book: book.again(amounts)) if till.pace != self._pace else None
 
 
 @dataclass(frozen=True)

@@ -199,10 +199,12 @@ class Charge:
     Attributes:
         start_ns: when what was charged may be used (monotonic clock).
         over: the budget that is used up now, in words; None while none is.
+        waits: it is not spent yet, since its time has not come.
     """
 
     start_ns: int
     over: str | None = None
+    waits: bool = False
 
 
 class Book:
@@ -252,11 +254,36 @@ class Book:
         """Starts that were leased and not made: others may make them."""
         self._charge(ITEMS, -starts)
 
-    def charge(self, amounts: Mapping[str, float]) -> Charge:
-        """Spend, or with negative amounts get back, so much of each unit."""
-        start = max(self._charge(unit, amount) for unit, amount in amounts.items())
-        spent = self.add_spent(amounts)
-        return Charge(start, over_budget(self.budgets(), spent))
+    def charge(
+        self, amounts: Mapping[str, float], reserved: Mapping[str, float] | None = None, may_wait: bool = False
+    ) -> Charge:
+        """Spend, or with negative amounts get back, so much of each unit.
+
+        Args:
+            amounts: by unit.
+            reserved: by unit, what counts as spent where this process dies before it is given back.
+            may_wait: whoever spends it waits until it may be used; nothing is spent before `begin`.
+        """
+        now_ns = time.monotonic_ns()
+        start = max((self._charge(unit, amount) for unit, amount in amounts.items()), default=now_ns)
+        if may_wait and start > now_ns:
+            self.wait(amounts)
+            return Charge(start, waits=True)
+        return self._spend(start, amounts, reserved or {})
+
+    def begin(self, amounts: Mapping[str, float], reserved: Mapping[str, float]) -> Charge:
+        """Spend what has waited for its turn until now."""
+        self.wait(_negative(amounts))
+        return self._spend(time.monotonic_ns(), amounts, reserved)
+
+    def give_up(self, amounts: Mapping[str, float]) -> Charge:
+        """Do not spend what waits for its turn: others may use it."""
+        self.wait(_negative(amounts))
+        return Charge(max(self._charge(unit, -amount) for unit, amount in amounts.items()))
+
+    def _spend(self, start: int, amounts: Mapping[str, float], reserved: Mapping[str, float]) -> Charge:
+        self.reserve(reserved)
+        return Charge(start, over_budget(self.budgets(), self.add_spent(amounts)))
 
     def again(self, amounts: Mapping[str, float]) -> Charge:
         """When an amount that is charged already may be used, now that other limits hold."""
@@ -286,11 +313,23 @@ class Book:
         """Keep the times that `paid` tells from now on."""
         self._paid.update(paid)
 
+    # What is in flight matters only where it outlives the process, as it does in a file.
+
+    def reserve(self, amounts: Mapping[str, float]) -> None:
+        """Keep so much more, or with negative amounts less, for what is in flight."""
+
+    def wait(self, amounts: Mapping[str, float]) -> None:
+        """So much more, or with negative amounts less, waits for its turn."""
+
     def add_spent(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
         """Add to what was spent; all of it then."""
         for unit, amount in amounts.items():
             self._spent[unit] = self._spent.get(unit, 0.0) + amount
         return self._spent
+
+
+def _negative(amounts: Mapping[str, float]) -> dict[str, float]:
+    return {unit: -amount for unit, amount in amounts.items()}
 
 
 def over_budget(budgets: Mapping[str, float], spent: Mapping[str, float]) -> str | None:

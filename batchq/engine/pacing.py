@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from batchq.engine.gate import Gate
@@ -90,21 +90,21 @@ class Pacer:
     def _give_back(self, starts: int) -> None:
         self._enter(lambda book: book.give_back(starts), lambda _: None, _give_up)
 
-    def charge(self, amounts: Mapping[str, float], again: bool = False) -> concurrent.futures.Future[int]:
-        """Charge so much of each unit, or only ask `again` when it may be used; answers with that time."""
-        charged: concurrent.futures.Future[int] = concurrent.futures.Future()
+    def charge(self, write: Callable[[Book], Charge]) -> concurrent.futures.Future[Charge]:
+        """Charge something in the book; answers with what came of it."""
+        charged: concurrent.futures.Future[Charge] = concurrent.futures.Future()
 
         def answer(charge: Charge) -> None:
             if charge.over:
                 self._in_loop(self._over, charge.over)
             if charged.set_running_or_notify_cancel():
-                charged.set_result(charge.start_ns)
+                charged.set_result(charge)
 
         def failed(error: Exception) -> None:
             if charged.set_running_or_notify_cancel():
                 charged.set_exception(error)
 
-        self._enter(lambda book: book.again(amounts) if again else book.charge(amounts), answer, failed)
+        self._enter(write, answer, failed)
         return charged
 
     def _in_loop(self, method: Callable[..., None], *arguments: object) -> None:

@@ -59,6 +59,7 @@ def recover(
         verdict = judge(suspects, LANE_ALONE if alone else LANE_ALL, HOW)
         store.take_over(claimant, mine, verdict.lanes, verdict.killers, verdict.failed)
         log.warning("took over what worker %s held; %d items had been begun", claimant, len(mine))
+    store.close_book()
 
 
 def _wait_for_orphans(folder: BatchFolder, note: Callable[[str], None]) -> None:

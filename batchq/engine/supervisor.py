@@ -395,6 +395,7 @@ class Supervisor:
         if self._outfile.ending and not self._halted:
             self._hooks.note(f"{self._outfile.ending.reason}; all results are in the batch")
         try:
+            self._store.close_book()
             self._store.note_session(self._epoch, time.monotonic() - self._began)
             self._store.end_session(self._epoch)
             self._store.checkpoint()

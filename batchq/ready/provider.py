@@ -96,7 +96,8 @@ class Provider:
         # Half a character can stand in JSON as its number, and in nothing else.
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
         price = self.price(str(body.get("model")))
-        spending = await ctx.spend(calls=1, tokens=estimated_tokens(body))
+        reserved = {} if price is None else {"usd": price.usd(lost(body))}
+        spending = await Spending(ctx.till, {"calls": 1, "tokens": estimated_tokens(body)}, reserved=reserved)
         request = Request("POST", self.base_url + path, headers, data, frozenset({"authorization"}))
         try:
             answer = await client.send(request, ctx)

@@ -228,6 +228,11 @@ class BatchStore(BatchReader):
         outcome = Outcome(seq, item.run, item.attempts + 1, item.spent_us, now_ms, SUPERVISOR, None, failure)
         OutcomeWriter(self._connection).record([outcome])
 
+    def close_book(self) -> None:
+        """Nobody spends any more: what is still in flight was so with those who have died."""
+        with db.transaction(self._connection):
+            StoredBook(self._connection).bury()
+
     def held_seconds(self) -> float:
         """For how long nothing may begin, because the server that items call was overloaded."""
         return StoredBook(self._connection).held_seconds()

@@ -80,6 +80,20 @@ class StoredBook(Book):
             values = (until_ns, self._boot, now_ms + ahead_ns // 1_000_000, ahead_ns, name)
             self._connection.execute(SQL["pay"], values)
 
+    def reserve(self, amounts: Mapping[str, float]) -> None:
+        """Keep so much more, or with negative amounts less, for what is in flight."""
+        self._connection.executemany(SQL["reserve_spent"], amounts.items())
+
+    def wait(self, amounts: Mapping[str, float]) -> None:
+        """So much more, or with negative amounts less, waits for its turn."""
+        self._connection.executemany(SQL["wait_to_spend"], amounts.items())
+
+    def bury(self) -> None:
+        """All who have spent are dead: what they had in flight is spent, and what only waited is for others."""
+        for unit, amount in self._connection.execute(SQL["read_waiting"]).fetchall():
+            self._charge(unit, -amount)
+        self._connection.execute(SQL["spend_reserved"])
+
     def add_spent(self, amounts: Mapping[str, float]) -> Mapping[str, float]:
         """Add to what was spent; all of it then."""
         self._connection.executemany(SQL["add_spent"], amounts.items())

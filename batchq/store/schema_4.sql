@@ -17,3 +17,9 @@ CREATE UNIQUE INDEX stages_item ON stages (seq, stage);
 
 -- The stage that an attempt was made at.
 ALTER TABLE attempts ADD COLUMN stage INTEGER NOT NULL DEFAULT 1 CHECK (stage > 0);
+
+-- What calls in flight may cost: it counts as spent where whoever made them dies before they have ended.
+ALTER TABLE spent ADD COLUMN reserved REAL NOT NULL DEFAULT 0;
+
+-- What waits for its turn under a rate limit, and is spent when that has come.
+ALTER TABLE spent ADD COLUMN waiting REAL NOT NULL DEFAULT 0;

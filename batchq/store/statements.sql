@@ -676,6 +676,21 @@ SELECT unit, amount FROM spent WHERE amount != 0 ORDER BY unit;
 INSERT INTO spent (unit, amount) VALUES (?, ?)
 ON CONFLICT (unit) DO UPDATE SET amount = amount + excluded.amount;
 
+-- reserve_spent
+INSERT INTO spent (unit, reserved) VALUES (?, ?)
+ON CONFLICT (unit) DO UPDATE SET reserved = reserved + excluded.reserved;
+
+-- wait_to_spend
+INSERT INTO spent (unit, waiting) VALUES (?, ?)
+ON CONFLICT (unit) DO UPDATE SET waiting = waiting + excluded.waiting;
+
+-- read_waiting
+SELECT unit, waiting FROM spent WHERE waiting > 0;
+
+-- spend_reserved
+-- Sums of many fractions do not end at 0: what is less than a billionth is none.
+UPDATE spent SET amount = amount + CASE WHEN reserved > 1e-9 THEN reserved ELSE 0 END, reserved = 0, waiting = 0;
+
 -- read_budgets
 SELECT unit, budget FROM spent WHERE budget IS NOT NULL ORDER BY unit;
 

@@ -44,6 +44,15 @@ def test_what_is_spent_is_limited_and_told(mode: str) -> None:
     assert report.to_dict()["spent"] == {"tokens": 150, "usd": 7.5}
 
 
+def test_what_only_waited_for_its_turn_is_not_spent() -> None:
+    async def function(idea: int, ctx: Context) -> None:
+        await ctx.spend(tokens=100)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(ctx.spend(tokens=100, calls=1), 0.01)
+
+    assert run(function, 1, rate=["tokens=100/m"]).spent == {"tokens": 100}
+
+
 def test_budget_that_is_used_up_stops_the_batch() -> None:
     async def function(idea: int, ctx: Context) -> int:
         await ctx.spend(usd=1)

@@ -110,7 +110,9 @@ def test_kill_in_the_middle_repeats_no_more_calls_than_were_in_flight(bench: Ben
     listening.reset(always(), seconds=0.1)
     bench.write_input(200)
     killed_at = random.Random(7).randrange(50, 150)
-    process = bench.begin(*start(bench, listening, "-c", str(AT_ONCE), "-w", "2"), "-q")
+    (bench.folder / "prices.json").write_text(json.dumps({"small": {"input": 1, "output": 10}}))
+    limits = ["-c", str(AT_ONCE), "-w", "2", "--prices", "prices.json", "--budget", "usd=100"]
+    process = bench.begin(*start(bench, listening, *limits), "-q")
     wait_until(lambda: len(listening.calls) >= killed_at)
     kill(members(process.pid))
     wait_until_gone(process.pid)
@@ -125,6 +127,8 @@ def test_kill_in_the_middle_repeats_no_more_calls_than_were_in_flight(bench: Ben
     assert sum(paid.values()) - 200 <= AT_ONCE
     spent = json.loads(bench.run("status", "b1", "--json").stdout)["spent"]
     assert spent["calls"] == pytest.approx(len(listening.calls), abs=AT_ONCE)
+    # What was in flight counts with its estimate, which is more than any answer has cost.
+    assert spent["usd"] >= len(listening.calls) * (30 * 1 + 12 * 10) / 1e6
 
 
 def test_a_batch_file_runs_unchanged_and_its_results_are_what_a_batch_service_writes(

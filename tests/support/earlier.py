@@ -14,8 +14,8 @@ def make_earlier(database: Path, version: int = 1) -> None:
     """Take away what later versions of the schema have added to a file."""
     added = "".join(map(read_sql, SCHEMAS[version:]))
     with closing(sqlite3.connect(database)) as connection:
-        for table in re.findall(r"^CREATE TABLE (\w+)", added, re.MULTILINE):
-            connection.execute(f"DROP TABLE {table}")
         for table, column in re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", added, re.MULTILINE):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in re.findall(r"^CREATE TABLE (\w+)", added, re.MULTILINE):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute(f"PRAGMA user_version = {version}")
