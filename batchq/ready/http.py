@@ -22,6 +22,7 @@ from batchq.ready import Work
 from batchq.ready.address import Address, method_and_address
 from batchq.ready.bodies import Body
 from batchq.ready.messages import Request
+from batchq.ready.secrecy import refuse_secrets, says_secret
 from batchq.ready.templates import Template
 from batchq.ready.variables import Variables
 from batchq.units import bytes_of
@@ -46,7 +47,6 @@ _HEADER: Final = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(.*?)\s*", 
 _UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OWN: Final = frozenset({"content-length", "transfer-encoding", "connection", "host"})
 """Headers that follow from the request."""
-_SECRET: Final = re.compile(r"authorization|cookie|.*(api-?key|token|secret|password)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class _Plan:
     @functools.cached_property
     def secret(self) -> frozenset[str]:
         """Those of them that no other host may get: with a variable in them, or by their names."""
-        return frozenset(name.lower() for name, value in self.headers if value.variables or _SECRET.fullmatch(name))
+        return frozenset(name.lower() for name, value in self.headers if value.variables or says_secret(name))
 
     def request(self, item: Any, key: str, url: str, variables: Mapping[str, str]) -> Request:
         """The request for `item`; raises `TemplateFailed` where none can be made of it."""
@@ -106,6 +106,7 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     if redirects is not None and not 0 <= redirects <= MOST_REDIRECTS:
         raise ConfigError("--max-redirects", redirects, f"a whole number from 0 to {MOST_REDIRECTS}")
     method, address = method_and_address(options["http"])
+    refuse_secrets("--http", address.rest.text)
     work = {
         "title": f"{method} {shown(address.host + address.rest.text)}",
         "method": method,
@@ -205,7 +206,7 @@ def _header(text: str) -> Sequence[str]:
 def _header_template(name: str, value: str) -> Template:
     template = Template.of(value, f"--header {name}", variables=True)
     _sendable(value, name, UsageError)
-    if _SECRET.fullmatch(name) and template.jinja is None and all(isinstance(each, str) for each in template.pieces):
+    if says_secret(name) and template.jinja is None and all(isinstance(each, str) for each in template.pieces):
         raise UsageError(
             f"--header: the value of {name} would be stored",
             f"Write the name of a variable of the environment, in single quotes: --header '{name}: ${{KEY}}'.",

@@ -178,6 +178,8 @@ HTTP = ("--http", "POST http://127.0.0.1:1/")
         ([], "it is not said what is to run over the items"),
         ([*HTTP, "--header", "Authorization: Bearer abc"], "the value of Authorization would be stored"),
         ([*HTTP, "--header", "x-api-key: abc"], "the value of x-api-key would be stored"),
+        ([*HTTP, "--header", "Proxy-Authorization: abc"], "--header 'Proxy-Authorization: ${KEY}'"),
+        (["--http", "http://127.0.0.1:1/{n}?q={q}&api_key=abc"], "in single quotes: api_key=${KEY}"),
         ([*HTTP, "--header", "Authorization: ${KEY}"], "the variable KEY of the environment, which is not set"),
         ([*HTTP, "--header", "nothing"], "'nothing' names no header"),
         ([*HTTP, "--header", "A: b\nC: d"], "line break"),
