@@ -24,8 +24,8 @@ HTTP_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option(
         "--body",
         metavar="TEXT",
-        help='Send this instead of the item: \'{"q": "About {text}", "n": {n}}\'.  [default: the item as JSON, with '
-        "POST, PUT and PATCH]",
+        help='Send this instead of the item: \'{"q": "About {text}", "n": {n}}\'. ${KEY}, in capitals, is as for '
+        "--header.  [default: the item as JSON, with POST, PUT and PATCH]",
     ),
     click.option("--body-file", metavar="FILE", help="Send what this file has: a text as for --body."),
     click.option(

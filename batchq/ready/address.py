@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from batchq.errors import TemplateFailed, UsageError
-from batchq.ready.templates import Template, text_of
+from batchq.ready.templates import ANY_NAME, Template, text_of
 from batchq.ready.variables import Variables
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -52,7 +52,9 @@ class Address:
             MissingField: the item has no such field.
             TemplateFailed: a field is empty, or has dots alone, so that the path would be another one.
         """
-        rest = self.rest.render(item, {name: quote(value, safe="") for name, value in variables.items()})
+        if self.rest.jinja is None:  # it quotes them itself
+            variables = {name: quote(value, safe="") for name, value in variables.items()}
+        rest = self.rest.render(item, variables)
         if rest and rest[0] not in "/?#":
             rest = f"/{rest}"
         path = re.split(r"[?#]", rest, maxsplit=1)[0]
@@ -109,7 +111,7 @@ def method_and_address(text: str) -> tuple[str, Address]:
     skeleton = tuple(re.split(r"[?#]", _PLACES.sub("x", rest), maxsplit=1)[0].split("/"))
     if "." in skeleton or ".." in skeleton:
         raise UsageError(f"{OPTION}: a path with . or .. in it", "Write the path that is meant.")
-    return method, Address(host, Template.of(rest, OPTION, _in_address, variables=True), skeleton)
+    return method, Address(host, Template.of(rest, OPTION, _in_address, variables=ANY_NAME), skeleton)
 
 
 def _in_address(value: Any) -> str:

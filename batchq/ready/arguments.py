@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from batchq.errors import TemplateFailed, UsageError
-from batchq.ready.templates import Field, Piece, pieces_of, text_of, value_of
+from batchq.ready.templates import ANY_NAME, Field, Piece, pieces_of, text_of, value_of
 
 OPTION: Final = "--exec"
 SHELL: Final = "/bin/sh"
@@ -116,14 +116,14 @@ def _of_words(text: str) -> list[Argument]:
         raise UsageError(f"{OPTION}: {str(error).lower()} in: {text}", "With --shell the text is a shell's.") from None
     if not words:
         raise UsageError(f"{OPTION} needs a command")
-    return [_argument(pieces_of(word, variables=True)) for word in words]
+    return [_argument(pieces_of(word, variables=ANY_NAME)) for word in words]
 
 
 def _of_shell(text: str) -> list[Argument]:
     place = _Place()
     script: list[str] = []
     values: list[Argument] = []
-    for piece in pieces_of(text, variables=True):
+    for piece in pieces_of(text, variables=ANY_NAME):
         if not isinstance(piece, Field):
             literal = _literal(piece)
             script.append(literal)

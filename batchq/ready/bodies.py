@@ -9,14 +9,14 @@ value: whatever the item has in it, what is sent is JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote_plus
 
 from batchq.errors import UsageError
 from batchq.ready.messages import says_json
-from batchq.ready.templates import Field, Piece, Template, text_of, value_of
+from batchq.ready.templates import IN_CAPITALS, Field, Piece, Template, text_of, value_of
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
@@ -53,7 +53,7 @@ class Body:
             UsageError: its syntax is wrong, or it is no JSON although the headers say so.
         """
         is_form = content_type.partition(";")[0].strip().lower() == FORM
-        template = Template.of(text, option, _in_form if is_form else text_of)
+        template = Template.of(text, option, _in_form if is_form else text_of, IN_CAPITALS)
         pieces = template.pieces
         if is_form or not (pieces and isinstance(pieces[0], str) and pieces[0].lstrip()[:1] in ("{", "[", '"')):
             return cls(template)
@@ -68,21 +68,29 @@ class Body:
             return cls(template)
         return cls(template, quoted)
 
-    def render(self, item: Any) -> tuple[bytes, str]:
+    @property
+    def has_secrets(self) -> bool:
+        """Whether variables of the environment are in it."""
+        return self.template is not None and bool(self.template.variables)
+
+    def render(self, item: Any, variables: Mapping[str, str] | None = None) -> tuple[bytes, str]:
         """The body for `item`, and what it is where the headers do not say that; raises as `Template.render`."""
         if self.template is None:
             return _encoded(json.dumps(item, ensure_ascii=False)), JSON
         if self.quoted is not None:
             pairs = zip(self.template.pieces, self.quoted, strict=True)
-            made = "".join([self._in_json(piece, within, item) for piece, within in pairs])
+            made = "".join([self._in_json(piece, within, item, variables or {}) for piece, within in pairs])
             return _encoded(made), JSON
-        made = self.template.render(item)
+        if self.template.jinja is None:  # it would express them itself
+            variables = {name: self.template.express(value) for name, value in (variables or {}).items()}
+        made = self.template.render(item, variables)
         return _encoded(made), JSON if self.template.jinja is not None and _is_json(made) else TEXT
 
-    def _in_json(self, piece: Piece, within: bool, item: Any) -> str:
-        if not isinstance(piece, Field) or self.template is None:
+    def _in_json(self, piece: Piece, within: bool, item: Any, variables: Mapping[str, str]) -> str:
+        if isinstance(piece, str) or self.template is None:
             return str(piece)
-        value = value_of(item, piece.name, self.template.option)
+        is_field = isinstance(piece, Field)
+        value = value_of(item, piece.name, self.template.option) if is_field else variables[piece.name]
         if not within:
             return json.dumps(value, ensure_ascii=False)
         return json.dumps(text_of(value), ensure_ascii=False)[1:-1]

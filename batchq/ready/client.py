@@ -204,6 +204,8 @@ def _redirected(request: Request, status: int, place: str, told: str) -> Request
         method, body = "GET", None
         left_out |= _OF_A_BODY
     if before.origin() != after.origin():
+        if request.secret_body and body is not None:
+            raise BadRedirect(f"{told}, another host, which must not get the secret in the body")
         left_out |= _SECRET | request.secret
     headers = {name: value for name, value in request.headers.items() if name.lower() not in left_out}
     return replace(request, method=method, url=str(after), headers=headers, body=body)

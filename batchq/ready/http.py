@@ -23,7 +23,7 @@ from batchq.ready.address import Address, method_and_address
 from batchq.ready.bodies import Body
 from batchq.ready.messages import Request
 from batchq.ready.secrecy import refuse_secrets, says_secret
-from batchq.ready.templates import Template
+from batchq.ready.templates import ANY_NAME, Template
 from batchq.ready.variables import Variables
 from batchq.units import bytes_of
 from batchq.urls import shown
@@ -63,6 +63,8 @@ class _Plan:
         """Those that may want variables of the environment."""
         yield self.address.rest
         yield from (template for _, template in self.headers)
+        if self.body is not None and self.body.template is not None:
+            yield self.body.template
 
     @functools.cached_property
     def names(self) -> frozenset[str]:
@@ -79,12 +81,13 @@ class _Plan:
         headers = {name: _sendable(template.render(item, variables), name) for name, template in self.headers}
         body = None
         if self.body is not None:
-            body, kind = self.body.render(item)
+            body, kind = self.body.render(item, variables)
             if "content-type" not in self.names:
                 headers["Content-Type"] = kind
         if self.method not in READS and "idempotency-key" not in self.names:
             headers["Idempotency-Key"] = key
-        return Request(self.method, url, headers, body, self.secret)
+        secret_body = self.body is not None and self.body.has_secrets
+        return Request(self.method, url, headers, body, self.secret, secret_body)
 
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +207,7 @@ def _header(text: str) -> Sequence[str]:
 
 
 def _header_template(name: str, value: str) -> Template:
-    template = Template.of(value, f"--header {name}", variables=True)
+    template = Template.of(value, f"--header {name}", variables=ANY_NAME)
     _sendable(value, name, UsageError)
     if says_secret(name) and template.jinja is None and all(isinstance(each, str) for each in template.pieces):
         raise UsageError(

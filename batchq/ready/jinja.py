@@ -54,7 +54,7 @@ class Jinja:
         text: the template.
         option: where it was given.
         express: how each value stands in it.
-        variables: ``${KEY}`` stands for a variable of the environment.
+        variables: what ``${KEY}`` has to be called, as for `Template.of`.
 
     Raises:
         UsageError: its syntax is wrong.
@@ -66,7 +66,7 @@ class Jinja:
         'A by b'
     """
 
-    def __init__(self, text: str, option: str, express: Express, variables: bool = False) -> None:
+    def __init__(self, text: str, option: str, express: Express, variables: str = "") -> None:
         self.pieces: tuple[Piece, ...] = ()
         self._option = option
         sandbox = _Sandbox(
@@ -102,7 +102,7 @@ class Jinja:
         except Exception as error:  # whatever its expressions raise: a sum of a text and a number
             raise TemplateFailed(self._option, f"{type(error).__name__}: {error}") from None
 
-    def _without_single_braces(self, sandbox: _Sandbox, text: str, variables: bool) -> str:
+    def _without_single_braces(self, sandbox: _Sandbox, text: str, variables: str) -> str:
         """`text` with the fields in single braces as Jinja's own expressions."""
         parts: list[str] = []
         is_raw = False

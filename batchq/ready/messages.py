@@ -20,6 +20,7 @@ class Request:
         headers: by name.
         body: None for none.
         secret: names of headers, in small letters, that no other host may get when the answer is a redirect.
+        secret_body: its body has a secret, and no other host may get that either.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     secret: frozenset[str] = frozenset()
+    secret_body: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from batchq.errors import BadRedirect, HttpError, UsageError
 from batchq.ready.chat import PATH, estimated_tokens, lost, used
 from batchq.ready.messages import Answer, Request
 from batchq.ready.prices import Price, Prices, Usage, price_of, prices_of
-from batchq.ready.templates import Template
+from batchq.ready.templates import ANY_NAME, Template
 from batchq.ready.variables import Variables
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Provider:
         base_url = checked_url(work["base_url"])
         name = work["key_env"]
         wanted = needs_key(work)
-        key = Template.of(f"Bearer ${{{name}}}", "--api-key-env", variables=True) if wanted else None
+        key = Template.of(f"Bearer ${{{name}}}", "--api-key-env", variables=ANY_NAME) if wanted else None
         if key is not None:
             if key.variables != (name,):  # what is given there by mistake may be the key itself
                 raise UsageError("--api-key-env must be the name of a variable", "No option takes a key.")

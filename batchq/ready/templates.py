@@ -4,7 +4,7 @@
     "{author.name}, {tags.0}"   a field inside another one, an element of a list
     "{item}"                    the whole item, which is all there is of one that is no object
     "{{ text | upper }}"        with ``{{`` or ``{%`` somewhere, a Jinja template as well
-    "Bearer ${KEY}"             in a header: a variable of the environment, see `batchq.ready.variables`
+    "Bearer ${KEY}"             in a header, an address, a body: a variable of the environment, see `ready.variables`
 
 Braces around anything else stay as they are, since JSON is full of them.
 """
@@ -30,7 +30,10 @@ JINJA_MISSING: Final = "Install it with: pip install 'batchq[http]' or 'batchq[l
 
 _JINJA: Final = re.compile(r"\{\{|\{%")
 _FIELD: Final = re.compile(r"\{(?P<field>[^\W\d][\w-]*(?:\.[\w-]+)*)\}")
-_FIELD_OR_VARIABLE: Final = re.compile(r"\$\{(?P<variable>[A-Za-z_]\w*)\}|" + _FIELD.pattern)
+
+ANY_NAME: Final = r"[A-Za-z_]\w*"
+IN_CAPITALS: Final = r"[A-Z_][A-Z0-9_]*"
+"""How variables are called, in texts in which ``${price}`` may be a dollar before a field."""
 
 Express = Callable[[Any], str]
 """How a value stands in a text."""
@@ -104,14 +107,15 @@ class Template:
     express: Express = text_of
 
     @classmethod
-    def of(cls, text: str, option: str, express: Express = text_of, variables: bool = False) -> Template:
+    def of(cls, text: str, option: str, express: Express = text_of, variables: str = "") -> Template:
         """Look at a template.
 
         Args:
             text: the template.
             option: where it was given, for errors: ``--body``.
             express: how each value is to stand in it; raises ValueError, "is null", for one that cannot.
-            variables: ``${KEY}`` stands for a variable of the environment; else it is a dollar before a field.
+            variables: pattern of the names with which ``${KEY}`` is a variable of the environment; any other is a
+                dollar before a field.
 
         Raises:
             UsageError: its syntax is wrong, or it is a Jinja template and Jinja is not installed.
@@ -152,7 +156,7 @@ class Template:
         return variables[piece.name] if isinstance(piece, Variable) else piece
 
 
-def pieces_of(text: str, variables: bool = False) -> tuple[Piece, ...]:
+def pieces_of(text: str, variables: str = "") -> tuple[Piece, ...]:
     """What a text consists of: texts, fields, and where there are such, variables.
 
     Example:
@@ -161,7 +165,8 @@ def pieces_of(text: str, variables: bool = False) -> tuple[Piece, ...]:
     """
     pieces: list[Piece] = []
     end = 0
-    for found in (_FIELD_OR_VARIABLE if variables else _FIELD).finditer(text):
+    variable = rf"\$\{{(?P<variable>{variables})\}}|" if variables else ""
+    for found in re.finditer(variable + _FIELD.pattern, text):
         named = found.groupdict()
         pieces.append(text[end : found.start()])
         pieces.append(Field(named["field"]) if named["field"] else Variable(named["variable"]))

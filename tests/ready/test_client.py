@@ -88,6 +88,8 @@ def test_another_host_gets_no_secret_and_the_same_one_does(server: Troubled) -> 
         landed = server.calls["/landed"][0]
         assert [landed.headers.get(name) for name in ("authorization", "x-key")] == secrets
         assert landed.headers["x-plain"] == "1" and ("content-type" in landed.headers) == (method == "POST")
+    with pytest.raises(BadRedirect, match="another host, which must not get the secret in the body"):
+        send(Request("POST", f"{server.url}/to/307?at={server.elsewhere}/landed", {}, b"key", secret_body=True))
 
 
 def test_redirects_end_where_they_lead_nowhere(server: Troubled) -> None:

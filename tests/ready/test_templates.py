@@ -15,7 +15,7 @@ from batchq.errors import MissingField, Permanent, TemplateFailed, UsageError
 from batchq.ready.address import method_and_address
 from batchq.ready.bodies import Body
 from batchq.ready.quota import seconds_until_more
-from batchq.ready.templates import Template
+from batchq.ready.templates import ANY_NAME, Template
 from batchq.ready.variables import Variables
 
 NO_VARIABLES = Variables({})
@@ -180,8 +180,33 @@ def test_address_that_cannot_be_is_refused(text: str, told: str) -> None:
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "text, kind, made",
+    [
+        ('{"key": "${KEY}", "n": {n}, "raw": ${KEY}}', "", b'{"key": "a\\"/ b", "n": 1, "raw": "a\\"/ b"}'),
+        ("key=${KEY}&n={n}", "application/x-www-form-urlencoded", b"key=a%22%2F+b&n=1"),
+        ("key=${KEY}&n={{ n }}", "application/x-www-form-urlencoded", b"key=a%22%2F+b&n=1"),
+        ("${n} and ${KEY}", "", b'$1 and a"/ b'),
+    ],
+)
+def test_variable_stands_in_a_body_as_a_field_does_and_is_written_in_capitals(
+    text: str, kind: str, made: bytes
+) -> None:
+    body = Body.of(text, "--body", kind)
+    assert body.has_secrets
+    assert body.render({"n": 1}, {"KEY": 'a"/ b'})[0] == made
+
+
+@pytest.mark.parametrize("field", ["{n}", "{{ n }}"])
+def test_variable_is_quoted_once_in_an_address(field: str) -> None:
+    address = method_and_address(f"https://example.org/{field}?key=${{KEY}}")[1]
+    key = Variables({"KEY": "a/b"})
+    assert address.render({"n": 1}, key) == "https://example.org/1?key=a%2Fb"
+    assert address.shown({"n": 1}, key) == "https://example.org/1?key=${KEY}"
+
+
 def test_variables_are_looked_up_at_once_and_never_shown() -> None:
-    template = Template.of("Bearer ${KEY} for {{ text }} {id}", "--header X", variables=True)
+    template = Template.of("Bearer ${KEY} for {{ text }} {id}", "--header X", variables=ANY_NAME)
     assert template.variables == ("KEY",)
     for environment, why in (({}, "not set"), ({"KEY": ""}, "empty"), ({"KEY": "s3cret\n"}, "line break")):
         with pytest.raises(UsageError, match=f"--header X wants the variable KEY of the environment, .*{why}") as told:
