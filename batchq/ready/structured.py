@@ -15,6 +15,10 @@ INSTALL: Final = "pip install 'batchq[llm]'"
 COMPLAINT_CHARS: Final = 500
 """Of what is wrong: the validator quotes the value, however large."""
 NAME: Final = "answer"
+_BY_NAME: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords that hold schemas by names of the user's, which are no keywords."""
+_VALUES: Final = frozenset({"const", "enum", "default", "examples"})
+"""Keywords that hold values, which are no schemas whatever they look like."""
 _FENCED: Final = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL | re.IGNORECASE)
 
 
@@ -94,27 +98,34 @@ def can_be_strict(schema: Any) -> bool:
         >>> can_be_strict({"type": "object", "properties": {"a": {}}})
         False
     """
-    if isinstance(schema, list):
-        return all(map(can_be_strict, schema))
     if not isinstance(schema, Mapping):
         return True
     if schema.get("type") == "object" or "properties" in schema:
         names = set(schema.get("properties", {}))
         if schema.get("additionalProperties") is not False or names != set(schema.get("required", ())):
             return False
-    return all(map(can_be_strict, schema.values()))
+    return all(map(can_be_strict, _within(schema)))
+
+
+def _within(schema: Mapping[str, Any]) -> list[Any]:
+    """The schemas that one has in it, directly."""
+    found: list[Any] = []
+    for keyword, value in schema.items():
+        if keyword in _BY_NAME and isinstance(value, Mapping):
+            found += value.values()
+        elif keyword not in _VALUES:
+            found += value if isinstance(value, list) else [value]
+    return found
 
 
 def _reference_elsewhere(schema: Any) -> str | None:
     """A reference that leads out of the schema: nobody looks that up."""
-    if isinstance(schema, list):
-        return next(filter(None, map(_reference_elsewhere, schema)), None)
     if not isinstance(schema, Mapping):
         return None
     reference = schema.get("$ref")
     if isinstance(reference, str) and not reference.startswith("#"):
         return reference
-    return _reference_elsewhere(list(schema.values()))
+    return next(filter(None, map(_reference_elsewhere, _within(schema))), None)
 
 
 def _reference_to_nowhere(schema: Mapping[str, Any]) -> str | None:
@@ -127,15 +138,13 @@ def _reference_to_nowhere(schema: Mapping[str, Any]) -> str | None:
     left: list[Any] = [schema]
     while left:
         here = left.pop()
-        if isinstance(here, list):
-            left.extend(here)
-        elif isinstance(here, Mapping) and (here is schema or "$id" not in here):  # else it means another root
+        if isinstance(here, Mapping) and (here is schema or "$id" not in here):  # else it means another root
             if isinstance(reference := here.get("$ref"), str):
                 try:
                     resolver.lookup(reference)
                 except Unresolvable:
                     return reference
-            left.extend(here.values())
+            left.extend(_within(here))
     return None
 
 

@@ -13,8 +13,10 @@ from said import Said, say
 
 from batchq.app.request import StartRequest, spec_of
 from batchq.cli.llm_options import llm_work
+from batchq.errors import UsageError
 from batchq.fingerprint import fingerprint_of
 from batchq.ready.chat import estimated_tokens
+from batchq.ready.structured import Schema
 
 KEY = "sk-test-0123456789abcdef"
 SCHEMA = {
@@ -193,6 +195,17 @@ def test_how_an_answer_ends_decides_what_becomes_of_it(
     said = attempt(*options)
     assert (said.code, len(server.calls)) == (code, calls), said.out
     assert words in said.out
+
+
+def test_names_of_properties_and_constants_are_no_keywords() -> None:
+    members = {"properties": True, "$ref": {"const": {"$ref": "https://example.org/elsewhere"}}}
+    closed = {"type": "object", "properties": members, "required": [*members], "additionalProperties": False}
+    assert Schema(closed).response_format["json_schema"]["strict"]
+    for inner in ({"properties": {"a": {}}}, {"items": {"type": "object"}}):
+        outer = {**closed, "properties": {"properties": inner, "$ref": True}}
+        assert not Schema(outer).response_format["json_schema"]["strict"]
+    with pytest.raises(UsageError, match="'#/nowhere' is not in this schema"):
+        Schema({"properties": {"properties": {"anyOf": [{"$ref": "#/nowhere"}]}}})
 
 
 def test_a_broken_answer_and_an_overload_are_tried_again_and_a_refusal_is_not_paid(
