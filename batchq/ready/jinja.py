@@ -1,4 +1,4 @@
-"""Jinja templates, in a sandbox; the one module that imports Jinja."""
+"""Jinja templates, in a sandbox; with that, the only ones that import Jinja."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, pass_context
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing as not_given
 
 from batchq.errors import MissingField, TemplateFailed, UsageError
+from batchq.ready.sandbox import Sandbox, check_size, turns
 from batchq.ready.templates import ITEM, Express, Field, Piece, Variable, missing, pieces_of, value_of
 
 _FIELD: Final = "_batchq_field"
@@ -38,15 +38,6 @@ class _Missing(StrictUndefined):
         super().__init__(hint, obj, name, functools.partial(_NoField, obj, name))  # type: ignore[arg-type]
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Prefers a field of an item to the method of a dict: ``{{ order.items }}`` is a field if there is one."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if type(obj) is dict and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
 class Jinja:
     """A Jinja template, in which fields in single braces work too, outside of what is Jinja's and of raw blocks.
 
@@ -69,7 +60,7 @@ class Jinja:
     def __init__(self, text: str, option: str, express: Express, variables: str = "") -> None:
         self.pieces: tuple[Piece, ...] = ()
         self._option = option
-        sandbox = _Sandbox(
+        sandbox = Sandbox(
             undefined=_Missing,
             keep_trailing_newline=True,
             finalize=lambda value: value if isinstance(value, Undefined) else express(value),
@@ -88,7 +79,14 @@ class Jinja:
         """The text for `item`; raises `MissingField` or `TemplateFailed`."""
         fields = item if isinstance(item, dict) else {}
         try:
-            return self._template.render({**fields, ITEM: item, _ITEM: item, _VARIABLES: variables or {}})
+            names = {"range": turns(), **fields, ITEM: item, _ITEM: item, _VARIABLES: variables or {}}
+            parts: list[str] = []
+            size = 0
+            for part in self._template.generate(names):
+                size += len(part)
+                check_size(size)
+                parts.append(part)
+            return "".join(parts)
         except _NoField as error:
             if error.within is not_given:
                 raise missing(item, str(error.name), self._option) from None
@@ -102,7 +100,7 @@ class Jinja:
         except Exception as error:  # whatever its expressions raise: a sum of a text and a number
             raise TemplateFailed(self._option, f"{type(error).__name__}: {error}") from None
 
-    def _without_single_braces(self, sandbox: _Sandbox, text: str, variables: str) -> str:
+    def _without_single_braces(self, sandbox: Sandbox, text: str, variables: str) -> str:
         """`text` with the fields in single braces as Jinja's own expressions."""
         parts: list[str] = []
         is_raw = False

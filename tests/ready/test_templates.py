@@ -103,6 +103,31 @@ def test_template_can_do_no_harm_and_tells_what_fails(text: str) -> None:
         Template.of(text, "--body").render(ITEM)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ range(10**9) }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(999) %}{% for b in range(999) %}{{ 'a long, long text' }}{% endfor %}{% endfor %}",
+        "{% set all = namespace(s='xx') %}{% for i in range(60) %}{% set all.s = all.s + all.s %}{% endfor %}",
+        *("{{ 'x' * 10**10 }}", "{{ 10**10 * [1] }}", "{{ 2 ** 200000 }}", "{{ '%1000000000d' % 1 }}"),
+        *("{{ '%*d' % (10**9, 1) }}", "{{ '%1000000000d' | format(1) }}", "{{ '{:{}}'.format(1, 10**9) }}"),
+        *("{{ 'x'.center(10**10) }}", "{{ 'x' | center(10000000000) }}", "{{ [1] | tojson(10**10) }}"),
+    ],
+)
+def test_template_cannot_take_all_memory_or_time(text: str) -> None:
+    with pytest.raises(TemplateFailed, match=r"would be made|may count to|may not make"):
+        Template.of(text, "--body").render(ITEM)
+
+
+def test_bounds_leave_everything_else_as_it_is() -> None:
+    sums = "{{ range(3) | list }}{{ 'a' * 2 }}{{ 2 ** 10 }}{{ 7 % 4 }}{{ 'a' + 'b' }}{{ [1] + [2] }}"
+    assert Template.of(sums, "--body").render(ITEM) == "[0, 1, 2]aa10243ab[1, 2]"
+    texts = "{{ '%s %05.1f' % ('a', 2.5) }}{{ '%s' | format([1]) }}{{ '{:>3}'.format(1) }}{{ 'x' | center(3) }}"
+    texts += "{{ 99999999 | tojson }}"
+    assert Template.of(texts, "--body").render(ITEM) == "a 002.5[1]  1 x 99999999"
+
+
 @settings(max_examples=50)
 @given(TEXTS, VALUES)
 def test_text_without_braces_stays_and_a_text_is_filled_in_as_it_is(text: str, value: object) -> None:
