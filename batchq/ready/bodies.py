@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 
 from batchq.errors import UsageError
 from batchq.ready.messages import says_json
-from batchq.ready.templates import IN_CAPITALS, Field, Piece, Template, text_of, value_of
+from batchq.ready.templates import IN_CAPITALS, Loose, Piece, Template, Variable, fields_of, text_of, value_of
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
@@ -89,7 +89,9 @@ class Body:
     def _in_json(self, piece: Piece, within: bool, item: Any, variables: Mapping[str, str]) -> str:
         if isinstance(piece, str) or self.template is None:
             return str(piece)
-        is_field = isinstance(piece, Field)
+        if isinstance(piece, Loose) and within and piece.name not in fields_of(item):
+            return piece.text
+        is_field = not isinstance(piece, Variable)
         value = value_of(item, piece.name, self.template.option) if is_field else variables[piece.name]
         if not within:
             return json.dumps(value, ensure_ascii=False)

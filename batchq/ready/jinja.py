@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from jinja2.utils import missing as not_given
 
 from batchq.errors import MissingField, TemplateFailed, UsageError
 from batchq.ready.sandbox import Sandbox, check_size, turns
-from batchq.ready.templates import ITEM, Express, Field, Piece, Variable, missing, pieces_of, value_of
+from batchq.ready.templates import ITEM, Express, Field, Loose, Piece, Variable, fields_of, missing, pieces_of, value_of
 
 _FIELD: Final = "_batchq_field"
+_LOOSE: Final = "_batchq_loose"
 _VARIABLE: Final = "_batchq_variable"
 _ITEM: Final = "_batchq_item"
 _VARIABLES: Final = "_batchq_variables"
@@ -67,6 +69,7 @@ class Jinja:
         )
         sandbox.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": str}  # str tells what is missing
         sandbox.globals[_FIELD] = pass_context(functools.partial(_field, option))
+        sandbox.globals[_LOOSE] = pass_context(functools.partial(_loose, option))
         sandbox.globals[_VARIABLE] = _variable
         try:
             self._template = sandbox.from_string(self._without_single_braces(sandbox, text, variables))
@@ -77,9 +80,8 @@ class Jinja:
 
     def render(self, item: Any, variables: Mapping[str, str] | None = None) -> str:
         """The text for `item`; raises `MissingField` or `TemplateFailed`."""
-        fields = item if isinstance(item, dict) else {}
         try:
-            names = {"range": turns(), **fields, ITEM: item, _ITEM: item, _VARIABLES: variables or {}}
+            names = {"range": turns(), **fields_of(item), ITEM: item, _ITEM: item, _VARIABLES: variables or {}}
             parts: list[str] = []
             size = 0
             for part in self._template.generate(names):
@@ -110,7 +112,7 @@ class Jinja:
             if kind != "data" or is_raw:
                 parts.append(value)
                 continue
-            pieces = pieces_of(value, variables)
+            pieces = pieces_of(value, variables, loose=True)
             self.pieces += pieces
             parts += [_expression(piece) for piece in pieces]
         return "".join(parts)
@@ -126,7 +128,13 @@ def _variable(context: Context, name: str) -> str:
     return value
 
 
+def _loose(option: str, context: Context, name: str) -> Any:
+    return _field(option, context, name) if name in fields_of(context.parent[_ITEM]) else Loose(name).text
+
+
 def _expression(piece: Piece) -> str:
+    if isinstance(piece, Loose):
+        return f"{{{{ {_LOOSE}({json.dumps(piece.name)}) }}}}"
     if isinstance(piece, Field):
         return f'{{{{ {_FIELD}("{piece.name}") }}}}'
     return f'{{{{ {_VARIABLE}("{piece.name}") }}}}' if isinstance(piece, Variable) else piece

@@ -2,6 +2,7 @@
 
     "{text}"                    a field of the item: a text as it is, all else as JSON
     "{author.name}, {tags.0}"   a field inside another one, an element of a list
+    "{First Name}"              a field whose name is no word, where the item has it; else it is a text
     "{item}"                    the whole item, which is all there is of one that is no object
     "{{ text | upper }}"        with ``{{`` or ``{%`` somewhere, a Jinja template as well
     "Bearer ${KEY}"             in a header, an address, a body: a variable of the environment, see `ready.variables`
@@ -30,6 +31,7 @@ JINJA_MISSING: Final = "Install it with: pip install 'batchq[http]' or 'batchq[l
 
 _JINJA: Final = re.compile(r"\{\{|\{%")
 _FIELD: Final = re.compile(r"\{(?P<field>[^\W\d][\w-]*(?:\.[\w-]+)*)\}")
+_LOOSE: Final = re.compile(r"\{(?P<loose>[^\s{}\"](?:[^{}\"\n]*[^\s{}\"])?)\}")
 
 ANY_NAME: Final = r"[A-Za-z_]\w*"
 IN_CAPITALS: Final = r"[A-Z_][A-Z0-9_]*"
@@ -49,6 +51,21 @@ class Field(NamedTuple):
     name: str
 
 
+class Loose(NamedTuple):
+    """The place of a field of the item, where that has one of this name; else a text in braces.
+
+    Attributes:
+        name: of the field: ``First Name``.
+    """
+
+    name: str
+
+    @property
+    def text(self) -> str:
+        """What stands there where it is no field."""
+        return f"{{{self.name}}}"
+
+
 class Variable(NamedTuple):
     """The place of a variable of the environment.
 
@@ -59,7 +76,7 @@ class Variable(NamedTuple):
     name: str
 
 
-Piece: TypeAlias = str | Field | Variable
+Piece: TypeAlias = str | Field | Loose | Variable
 
 
 class Compiled(Protocol):
@@ -121,7 +138,7 @@ class Template:
             UsageError: its syntax is wrong, or it is a Jinja template and Jinja is not installed.
         """
         if _JINJA.search(text) is None:
-            pieces = pieces_of(text, variables)
+            pieces = pieces_of(text, variables, loose=True)
             return cls(text, option, pieces, _names(pieces), express=express)
         if importlib.util.find_spec("jinja2") is None:
             raise UsageError(f"{option}: {{{{ and {{% are Jinja's, which is not installed", JINJA_MISSING)
@@ -153,11 +170,23 @@ class Template:
                 return self.express(value)
             except ValueError as error:
                 raise TemplateFailed(self.option, f"the field {piece.name!r} {error}") from None
+        if isinstance(piece, Loose):
+            return self._filled(Field(piece.name), item, variables) if piece.name in fields_of(item) else piece.text
         return variables[piece.name] if isinstance(piece, Variable) else piece
 
 
-def pieces_of(text: str, variables: str = "") -> tuple[Piece, ...]:
+def fields_of(item: Any) -> Mapping[str, Any]:
+    """The fields of an item; none where it is no object."""
+    return item if isinstance(item, dict) else {}
+
+
+def pieces_of(text: str, variables: str = "", loose: bool = False) -> tuple[Piece, ...]:
     """What a text consists of: texts, fields, and where there are such, variables.
+
+    Args:
+        text: the template.
+        variables: as for `Template.of`.
+        loose: a field may be called as no word is.
 
     Example:
         >>> pieces_of('{"n": {n}}')
@@ -166,10 +195,13 @@ def pieces_of(text: str, variables: str = "") -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     end = 0
     variable = rf"\$\{{(?P<variable>{variables})\}}|" if variables else ""
-    for found in re.finditer(variable + _FIELD.pattern, text):
+    for found in re.finditer(variable + _FIELD.pattern + (f"|{_LOOSE.pattern}" if loose else ""), text):
         named = found.groupdict()
         pieces.append(text[end : found.start()])
-        pieces.append(Field(named["field"]) if named["field"] else Variable(named["variable"]))
+        if named["field"]:
+            pieces.append(Field(named["field"]))
+        else:
+            pieces.append(Loose(named["loose"]) if named.get("loose") else Variable(named["variable"]))
         end = found.end()
     return tuple(piece for piece in [*pieces, text[end:]] if piece)
 

@@ -27,6 +27,8 @@ ITEM: dict[str, Any] = {
     "none": None,
     "first-name": "A",
     "größe": 1.5,
+    "First Name": "Ann",
+    "Price (€)": 3,
 }
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -45,6 +47,8 @@ VALUES = st.recursive(
         ("{item.text} {item.author.name}", "Tea Ann"),
         ('{"a": {"b": [1]}, "n": {id}}', '{"a": {"b": [1]}, "n": 7}'),
         ("{} { text } {1} {a b} ${id} {text", "{} { text } {1} {a b} $7 {text"),
+        ("{First Name}: {Price (€)}, {Frist Name}", "Ann: 3, {Frist Name}"),
+        ("{{ id }} {First Name}: {Price (€)}, {Frist Name}", "7 Ann: 3, {Frist Name}"),
         ("{{ text | upper }} by {author.name}", "TEA by Ann"),
         ("{{ tags }} {{ none }} {{ author.items }} {{ item.text }}", '["hot", "dry"] null 3 Tea'),
         ("{%- for tag in tags -%} {tag}{% endfor %}", None),
@@ -152,6 +156,10 @@ def test_json_stays_json_whatever_the_item_has(text: str, value: object) -> None
 
 
 def test_kinds_of_bodies() -> None:
+    spaced = Body.of('{"by": "{First Name} {a b}", "n": {Price (€)}}', "--body", "")
+    assert json.loads(spaced.render(ITEM)[0]) == {"by": "Ann {a b}", "n": 3}
+    with pytest.raises(MissingField, match="no field 'Price"):  # a text would make it no JSON
+        spaced.render({"First Name": "Ann"})
     assert Body().render("half \ud800") == (rb'"half \ud800"', "application/json")
     assert Body.of("{text} & more", "--body", "").render(ITEM) == (b"Tea & more", "text/plain; charset=utf-8")
     assert Body.of("[INST] {text}", "--body", "").render(ITEM)[1] == "text/plain; charset=utf-8"
