@@ -133,13 +133,16 @@ def llm_work(kind: str, given: Mapping[str, Any], budgets: Sequence[str]) -> dic
 def _text_of(option: str, text: str, or_file: bool = False) -> str:
     """The text itself, or what the file holds that is named with an @; `or_file`: that may be left away."""
     if text.startswith("@"):
-        return _read(option, text[1:])
+        return _read(option, text[1:], "What begins with @ names a file; a space before it makes it a text.")
     if or_file and len(text) < 1000 and "\n" not in text:
         # Where a text is too long for a name, a Path raises; and a shell's <(…) is no regular file.
         if os.path.exists(text) and not os.path.isdir(text):
             return _read(option, text)
         if _LOOKS_LIKE_A_FILE.fullmatch(text):
-            raise UsageError(f"{option}: there is no file {text}", "Say what the model is told, or name a file.")
+            from batchq.inputs.files import near_file
+
+            hint = near_file(text) or "Say what the model is told, or name a file."
+            raise UsageError(f"{option}: there is no file {text}", hint)
     return text
 
 
@@ -159,13 +162,15 @@ def _json_of(option: str, name: str | None) -> Any:
     return value
 
 
-def _read(option: str, name: str) -> str:
+def _read(option: str, name: str, hint: str = "") -> str:
     try:
         return Path(name).read_text(encoding="utf-8").rstrip("\n")
     except UnicodeDecodeError:
         raise UsageError(f"{option}: {name} is not UTF-8") from None
     except OSError as error:
-        raise UsageError(f"{option}: {name}: {error.strerror}") from None
+        from batchq.inputs.files import near_file
+
+        raise UsageError(f"{option}: {name}: {error.strerror}", near_file(name) or hint) from None
 
 
 def _params_of(texts: tuple[str, ...]) -> Mapping[str, Any]:

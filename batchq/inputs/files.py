@@ -28,6 +28,8 @@ _EXTENSIONS: Final = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+MOST_NAMES: Final = 5000
+"""Files of a folder that a name is compared with, to find one that may be meant: that takes long."""
 _COMPRESSIONS: Final = {".gz": "gz", ".bz2": "bz2", ".zst": "zst"}
 
 
@@ -70,13 +72,18 @@ def describe(name: str, given_format: str | None = None, limit: int | None = Non
     if os.path.isdir(path):
         raise InputError(name, "is a folder, not a file", hint="Name a file in it.")
     if not os.path.exists(path):  # unlike Path.exists, for names that no file can have too
-        near = difflib.get_close_matches(path.name, _names_in(path.parent), 1)
-        hint = f"Did you mean {Path(name).with_name(near[0])}?" if near else "Check the path."
-        raise InputError(name, "no such file", hint=hint)
+        raise InputError(name, "no such file", hint=near_file(name) or "Check the path.")
     if not os.access(path, os.R_OK):
         raise InputError(name, "may not be read", hint="Check its permissions.")
     found = path.stat()
     return SourceSpec(str(path), name, detect_format(name, given_format), found.st_size, found.st_mtime_ns, limit)
+
+
+def near_file(name: str) -> str:
+    """Asks whether a file is meant that is called nearly like one that is not there; empty where there is none."""
+    path = Path(name)
+    near = difflib.get_close_matches(path.name, _names_in(path.parent)[:MOST_NAMES], 1) if path.name else []
+    return f"Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def gather(names: Sequence[str], given_format: str | None = None) -> SourceSpec:

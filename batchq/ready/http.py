@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchq.context import Context
 from batchq.errors import ConfigError, TemplateFailed, UsageError
 from batchq.handlers import Handler
+from batchq.inputs.files import near_file
 from batchq.ready import Work
 from batchq.ready.address import Address, method_and_address
 from batchq.ready.bodies import Body
@@ -190,7 +191,7 @@ def _body_given(options: Mapping[str, Any]) -> tuple[str | None, str]:
         return content.decode("utf-8"), "--body-file"
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UsageError(f"--body-file: {file} cannot be read: {reason}") from None
+        raise UsageError(f"--body-file: {file} cannot be read: {reason}", near_file(file)) from None
 
 
 def _header(text: str) -> Sequence[str]:

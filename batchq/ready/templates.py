@@ -27,6 +27,10 @@ ITEM: Final = "item"
 """The name of the whole item."""
 FIELDS_SHOWN: Final = 20
 """Fields of an item that an error names."""
+COMPARED: Final = 300
+"""Fields of an item that a name is compared with, to find one that may be meant: that takes long."""
+LONGEST_NAME: Final = 60
+"""Characters of one that is compared, and that an error shows of one."""
 JINJA_MISSING: Final = "Install it with: pip install 'batchq[http]' or 'batchq[llm]'."
 
 _JINJA: Final = re.compile(r"\{\{|\{%")
@@ -257,8 +261,10 @@ def missing(item: Any, path: str, option: str) -> MissingField:
         return MissingField(option, path, f"the item is {_kind(within)}, of which there is {{item}} only")
     fields = [str(field) for field in within]
     more = f" and {len(fields) - FIELDS_SHOWN} more" if len(fields) > FIELDS_SHOWN else ""
-    near = difflib.get_close_matches(rest, fields, 1)
-    has = f"{before[:-1] or 'it'} has {', '.join(fields[:FIELDS_SHOWN]) or 'none'}{more}"
+    compared = [field for field in fields[:COMPARED] if len(field) <= LONGEST_NAME]
+    near = difflib.get_close_matches(rest[:LONGEST_NAME], compared, 1)
+    names = (name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in fields[:FIELDS_SHOWN])
+    has = f"{before[:-1] or 'it'} has {', '.join(names) or 'none'}{more}"
     return MissingField(option, path, has, before + near[0] if near else "")
 
 

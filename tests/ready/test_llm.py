@@ -265,6 +265,8 @@ WRONG = {
     "no kind": (["--func", "a:b", "--model", "m"], "--model is of use with --llm only"),
     "of a prompt": (["--llm-batch", "--model", "m"], "--model is of use with --llm only"),
     "no file": (["--llm", "@nosuch.txt", "--model", "m"], "--llm: nosuch.txt: No such file"),
+    "nearly a file": (["--llm", "@idea.jsonl", "--model", "m"], "Did you mean ideas.jsonl?"),
+    "an @": (["--llm", "@you: x", "--model", "m"], "a space before it makes it a text"),
     "no system": (["--llm", "x", "--model", "m", "--system", "nosuch.txt"], "there is no file nosuch.txt"),
     "no JSON": (["--llm", "x", "--model", "m", "--schema", "ideas.jsonl"], "ideas.jsonl, line 2, column 1: not JSON"),
     "no schema": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,7 +16,7 @@ from batchq.errors import MissingField, Permanent, TemplateFailed, UsageError
 from batchq.ready.address import method_and_address
 from batchq.ready.bodies import Body
 from batchq.ready.quota import seconds_until_more
-from batchq.ready.templates import ANY_NAME, Template
+from batchq.ready.templates import ANY_NAME, Template, missing
 from batchq.ready.variables import Variables
 
 NO_VARIABLES = Variables({})
@@ -91,6 +92,14 @@ def test_missing_field_is_told_with_those_that_there_are(text: str, told: str) -
     assert str(missed.value) == f"--body: {told}"
     assert isinstance(missed.value, Permanent), "it is not tried again"
     assert not [entry for entry in missed.traceback if "jinja2" in str(entry.path)]
+
+
+def test_missing_field_of_an_item_with_very_many_is_told_at_once() -> None:
+    item = {"a" * 200_000: 0, **dict.fromkeys((f"{n:05} field" * 5 for n in range(20_000)), 0)}
+    began = time.process_time()
+    told = str(missing(item, "00007 field" * 5 + "x", "--body"))
+    assert time.process_time() - began < 0.2
+    assert len(told) < 3000 and told.endswith(f"Did you mean {'00007 field' * 5}?")
 
 
 @pytest.mark.parametrize("text", ["{{ text", "{% for tag in tags %}", "{{ text | nofilter }}", "{% nothing %}"])
