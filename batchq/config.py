@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from batchq.errors import ConfigError
 from batchq.pace import budgets_of, rates_of
+from batchq.shards import Shard
 
 MAX_CONCURRENCY: Final = 100_000
 """Slots beyond it cost memory and file descriptors that no machine has; a typing mistake is likelier."""
@@ -193,6 +194,7 @@ class BatchConfig:
         adaptive: lower the concurrency while an answer says that the server is overloaded (QUEUE).
         home: the folder of batches (QUEUE); None for ``$BATCHQ_HOME``, else the user's state folder.
         grace: seconds that items in flight have to finish when a QUEUE batch is interrupted.
+        shard: the part of the ideas that is run, such as ``"3/10"`` for every tenth from the third on; None for all.
 
     Raises:
         ConfigError: a value is not one of those that it can have.
@@ -226,6 +228,7 @@ class BatchConfig:
     budget: str | Sequence[str] = ()
     adaptive: bool = False
     nan: str = NAN_FAIL
+    shard: str | None = None
 
     def __post_init__(self) -> None:
         self.check()
@@ -252,6 +255,12 @@ class BatchConfig:
         Limit.of(self.halt)
         rates_of(self.rates)
         budgets_of(self.budgets)
+        self.part  # noqa: B018  # raises
+
+    @property
+    def part(self) -> Shard:
+        """The part of the ideas that is run."""
+        return Shard.of(self.shard, "shard")
 
     @property
     def rates(self) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class SourceSpec:
         sample: so many records are drawn at random; None takes all.
         shuffle: they come in a random order.
         seed: of what is random.
+        shard: the part of what is chosen that becomes items, such as ``3/10``; None for all. See `shards`.
         within: the folder in which the file has to lie, reached without symbolic links, each time that it is opened;
             None where the batch's own user has named it.
     """
@@ -64,6 +65,7 @@ class SourceSpec:
     shuffle: bool = False
     seed: int = 0
     within: str | None = None
+    shard: str | None = None
 
     @property
     def parts(self) -> tuple[SourceSpec, ...]:
@@ -83,7 +85,7 @@ class SourceSpec:
     @property
     def is_plain(self) -> bool:
         """Whether it is one file, or standard input, whose records all become items as they stand."""
-        chosen = (self.id_field, self.select, self.where, self.unique, self.skip, self.shuffle)
+        chosen = (self.id_field, self.select, self.where, self.unique, self.skip, self.shuffle, self.shard)
         return not self.files and self.sample is None and not any(chosen)
 
     @property

@@ -65,6 +65,7 @@ class Durable:
                 "Use PARALLEL mode in it, or start that process with daemon=False.",
             )
         self._home = Home.at(config.home)
+        self._shard = config.part
         self._exported = export(*functions)
         spec = _spec(config, retry, self._exported)
         self._spec = replace(spec, fingerprint=fingerprint_of(spec, *functions, pickled=self._exported.pickled))
@@ -84,7 +85,7 @@ class Durable:
             BatchBusy: another process runs it.
             BatchHalted: it stopped before its end.
         """
-        async with contextlib.aclosing(Handover(ideas)) as handover:
+        async with contextlib.aclosing(Handover(ideas, self._shard)) as handover:
             return await self._begin(handover, batch_id)
 
     async def _begin(self, handover: Handover, batch_id: str | None) -> BatchReport:
@@ -250,7 +251,7 @@ def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported) -> BatchS
         stages=exported.stages,
         cwd=str(Path.cwd()),
         python=sys.executable,
-        source=SOURCE,
+        source=SOURCE if config.part.is_whole else replace(SOURCE, shard=str(config.part)),
         concurrency=config.max_concurrent,
         workers=min(config.workers or usable_cores(), config.max_concurrent),
         timeout=config.timeout_per_item or None,

@@ -53,7 +53,7 @@ class InMemory:
         # Whoever takes results one by one has them: to keep them here as well would fill the memory.
         collected = Collected(self._config, batch_id, keep_results=watcher.flow is None)
         watcher.begun(batch_id, collected.started)
-        self._known = len(ideas) if isinstance(ideas, Sized) else None
+        self._known = self._config.part.size(len(ideas)) if isinstance(ideas, Sized) else None
         batch = self._batch(ideas, batch_id, collected)
         self._show(batch, collected)
         try:
@@ -110,6 +110,7 @@ class InMemory:
             is_full=None if flow is None else flow.is_full,
             on_tick=lambda: self._show(batch, collected),
             book=self._book,
+            shard=config.part,
         )
         if flow is not None:
             flow.room = batch.room

@@ -188,7 +188,9 @@ class _Mapping:
             store=keeping(config.empty_result == EMPTY_FAIL),
             tracebacks=False,
         )
-        self._batch = MemoryBatch(job, config.max_concurrent, self._items, self._keep, is_full=self._is_full)
+        self._batch = MemoryBatch(
+            job, config.max_concurrent, self._items, self._keep, is_full=self._is_full, shard=config.part
+        )
         self._loop = asyncio.get_running_loop()
         await self._batch.run()
 

@@ -78,6 +78,7 @@ class StartRequest:
         sample: so many records, drawn at random.
         shuffle: in a random order.
         seed: of what is random; None for another one each time.
+        shard: the part of what is chosen that becomes items: ``3/10`` for the third of ten.
         redact: names and paths of fields that logs and reports do not show, with commas between them.
         out: a file to which results are written while the batch runs.
         overwrite: `out` may exist already.
@@ -133,6 +134,7 @@ class StartRequest:
     sample: int | None = None
     shuffle: bool = False
     seed: int | None = None
+    shard: str | None = None
     redact: tuple[str, ...] = ()
     nan: str = "fail"
     strict: bool = False

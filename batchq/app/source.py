@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batchq.config import check_count
-from batchq.errors import ConfigError
+from batchq.errors import ConfigError, UsageError
 from batchq.inputs import gather
 from batchq.inputs.encoding import check_encoding
 from batchq.inputs.where import Where
+from batchq.shards import Shard
 from batchq.spec import SourceSpec
 from batchq.units import bytes_of
 
@@ -49,6 +50,12 @@ def source_of(request: StartRequest) -> SourceSpec:
     is_random = request.sample is not None or request.shuffle
     if request.seed is not None and not is_random:
         raise ConfigError("--seed", request.seed, "beside --sample or --shuffle: nothing else is random")
+    shard = Shard.of(request.shard)
+    if request.seed is None and is_random and not shard.is_whole:
+        raise UsageError(
+            f"--shard {shard} of a random {'--sample' if request.sample else '--shuffle'} needs --seed",
+            "Say the same --seed N for every shard: else each of them draws other records.",
+        )
     seed = secrets.randbelow(SEEDS) if request.seed is None and is_random else request.seed or 0
     return replace(
         gather(names, request.input_format),
@@ -64,6 +71,7 @@ def source_of(request: StartRequest) -> SourceSpec:
         sample=request.sample,
         shuffle=request.shuffle,
         seed=seed,
+        shard=None if shard.is_whole else str(shard),
     )
 
 

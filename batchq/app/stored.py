@@ -191,6 +191,7 @@ def _chosen(spec: BatchSpec) -> dict[str, Any]:
         "skip": source.skip,
         "sample": source.sample,
         "shuffle": source.shuffle,
+        "shard": source.shard,
         "strict": spec.strict,
         "redact": spec.redact,
         "work": dict(spec.work or {}),

@@ -36,6 +36,8 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     """The report for people: what happened, how fast, what failed and why, what to do next."""
     lines = [("items", items_line(report))]
     lines += [("left out", left_out_words(report.left_out))] if report.left_out else []
+    shard = report.config.get("shard")
+    lines += [("shard", f"{shard} of {shorten(str(report.config.get('input')))}")] if shard else []
     lines += [("input", CUT_OFF)] if report.input_cut and report.input_done else []
     lines += [("limit", _limit_words(report, command))] if _is_limited(report) else []
     if report.processed_items:
@@ -57,7 +59,8 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
 
 def _is_limited(report: BatchReport) -> bool:
     limit = report.config.get("limit")
-    return isinstance(limit, int) and report.input_done and report.total_items >= limit
+    read = report.total_items + report.left_out.get("shard", 0)  # the limit holds for all shards together
+    return isinstance(limit, int) and report.input_done and read >= limit
 
 
 def _limit_words(report: BatchReport, command: Command) -> str:
@@ -108,7 +111,7 @@ def status_text(
         lines.append(("run by", "the server, when its turn comes"))
     if status.state == QUEUED:
         lines.append(("priority", str(status.turn.priority)))
-    lines.append(("input", shorten(status.spec.source.name) + (f"; {CUT_OFF}" if status.without_rest else "")))
+    lines += _input_lines(status)
     if status.spec.out is not None:
         lines.append(("output", shorten(status.spec.out)))
     lines.append(("limits", limits_words(status.spec)))
@@ -126,6 +129,12 @@ def status_text(
     else:
         next_step = advice(status.batch_id, status.state, tally.failed, tally.done, status.input_cut, command)
     return text + (f"\nNext: {next_step}\n" if next_step else "")
+
+
+def _input_lines(status: BatchStatus) -> list[tuple[str, str]]:
+    source = status.spec.source
+    lines = [("input", shorten(source.name) + (f"; {CUT_OFF}" if status.without_rest else ""))]
+    return lines if source.shard is None else [*lines, ("shard", f"{source.shard} of it")]
 
 
 def status_table(batches: Iterable[BatchStatus]) -> str:

@@ -33,6 +33,7 @@ from batchq.fingerprint import fingerprint_of
 from batchq.handlers import split_target
 from batchq.inputs import open_reader
 from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, TAKE, Tally
+from batchq.shards import Shard
 from batchq.spec import BatchSpec
 from batchq.store.batch import create_batch, respecify, steer
 from batchq.store.connection import DatabaseError
@@ -116,7 +117,7 @@ def make(
         BatchBusy: another process is making it.
     """
     descriptors.require(spec.workers)
-    lock = lock or _claimed(home, batch_id)
+    lock = lock or _claimed(home, batch_id, Shard.of(spec.source.shard).suffix)
     folder = BatchFolder(lock.path.parent)
     try:
         if folder.database.exists():
@@ -127,10 +128,10 @@ def make(
     return folder
 
 
-def _claimed(home: Home, batch_id: str | None) -> FileLock:
+def _claimed(home: Home, batch_id: str | None, suffix: str) -> FileLock:
     """The lock of a new batch's folder."""
     try:
-        folder = home.claim(batch_id)
+        folder = home.claim(batch_id, suffix)
     except BatchExists as taken:
         folder = home.cut_short(taken.batch_id)
     try:

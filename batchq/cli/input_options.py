@@ -77,6 +77,12 @@ def start_inputs(command: F) -> F:
                 is_flag=True,
                 help="Run the records in a random order; all of them are read into memory before the first one runs.",
             ),
+            click.option(
+                "--shard",
+                metavar="K/N",
+                help="Only every Nth of the records chosen, from the Kth on: one of N batches, perhaps on N machines. "
+                "`batchq report ID ID …` makes one report of them.",
+            ),
             click.option("--seed", type=int, metavar="N", help="The same N gives the same --sample and --shuffle."),
         ],
     )

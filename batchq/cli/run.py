@@ -153,8 +153,8 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
 
     INPUT is a .jsonl, .json, .csv, .tsv or .txt file, each also with .gz, .bz2 or .zst; a .parquet, .arrow or .feather
     file; several files or 'patterns/*.csv'; or - for standard input. Records are chosen by where, unique, skip, sample
-    and shuffle, and limit, in this order. Nothing is lost when this command is interrupted or killed: `batchq resume
-    ID` goes on.
+    and shuffle, limit, and shard, in this order. Nothing is lost when this command is interrupted or killed: `batchq
+    resume ID` goes on.
 
     \b
       batchq start ideas.jsonl --func pipeline:make_title

@@ -22,6 +22,7 @@ from batchq.engine.results import to_json
 from batchq.errors import InputChanged, InputError, UnserializableResult
 from batchq.inputs.values import item_id_of
 from batchq.model import NONE_SKIPPED, Record
+from batchq.shards import WHOLE, Shard
 from batchq.spec import PROGRAM, SourceSpec
 
 AHEAD: Final = 4000
@@ -40,6 +41,7 @@ class Handover:
 
     Args:
         ideas: any iterable or async iterable.
+        shard: the part of them that is handed over.
 
     Example:
         handover = Handover(ideas)
@@ -50,7 +52,9 @@ class Handover:
     skipped: Mapping[str, int] = NONE_SKIPPED
     unseen: Collection[tuple[str, str]] = ()
 
-    def __init__(self, ideas: Iterable[Any] | AsyncIterable[Any]) -> None:
+    def __init__(self, ideas: Iterable[Any] | AsyncIterable[Any], shard: Shard = WHOLE) -> None:
+        self._shard = shard
+        ideas = shard.out_of(ideas)
         self._async_ideas: AsyncIterator[Any] | None = None
         self._ideas: Iterator[Any] | None = None
         if isinstance(ideas, AsyncIterable):
@@ -168,12 +172,16 @@ class Handover:
             idea = next(self._ideas) if self._ideas is not None else await anext(self._async_ideas)  # type: ignore[arg-type]
         except (StopIteration, StopAsyncIteration):
             return None
-        self._drawn = number = self._drawn + 1
+        self._drawn += 1
+        place = self._shard.place(self._drawn)
+        item_id = item_id_of(idea)
+        if item_id is None and not self._shard.is_whole:
+            item_id = f"item-{place}"
         try:
-            return Record(to_json(idea), item_id_of(idea), number, number, number + 1)
+            return Record(to_json(idea), item_id, place, place, place + 1)
         except UnserializableResult as error:
-            reason = f"item {number} cannot be stored as JSON: {error.path} is {error.type_name} ({error.reason})"
-            return Record("null", item_id_of(idea), number, number, number + 1, reason)
+            reason = f"item {place} cannot be stored as JSON: {error.path} is {error.type_name} ({error.reason})"
+            return Record("null", item_id, place, place, place + 1, reason)
 
     # In the filling thread -----------------------------------------------------------------------------------
 

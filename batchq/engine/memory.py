@@ -22,6 +22,7 @@ from batchq.errors import Halt
 from batchq.inputs.values import item_id_of
 from batchq.model import FailedAttempt, Item, Outcome, StageResult
 from batchq.pace import Book
+from batchq.shards import WHOLE, Shard
 
 TURN_SECONDS: Final = 0.005
 """Drawing items gives way to the others after so long."""
@@ -49,6 +50,7 @@ class MemoryBatch:
         is_full: whether nothing new may begin, because nobody has taken what is there; call `room` afterwards.
         on_tick: called about ten times a second.
         book: the rate limits and budgets; None for none.
+        shard: the part of the ideas that is run.
 
     Example:
         await MemoryBatch(job, 10, ideas, keep=lambda item, outcome: print(outcome)).run()
@@ -66,6 +68,7 @@ class MemoryBatch:
         on_tick: Callable[[], None] = lambda: None,
         book: Book | None = None,
         note_stage: Callable[[Item, StageResult], None] = _keep_on,
+        shard: Shard = WHOLE,
     ) -> None:
         pacer = Pacer(in_memory(book or Book()), self._over_budget)
         pacer.limit(1, 0 if book is None else book.paced)
@@ -76,6 +79,8 @@ class MemoryBatch:
         self.attempt = note_attempt
         self.stage = note_stage
         self.tick = on_tick
+        self._shard = shard
+        ideas = shard.out_of(ideas)
         self._ideas: Iterator[Any] | None = None
         self._async_ideas: AsyncIterator[Any] | None = None
         if isinstance(ideas, AsyncIterable):
@@ -242,7 +247,7 @@ class MemoryBatch:
         self.drawn = seq = self.drawn + 1
         other_mapping = type(idea) is not dict and isinstance(idea, Mapping)
         item_id = item_id_of(dict(idea) if other_mapping else idea)
-        return Item(seq, f"item-{seq}" if item_id is None else item_id, idea, 1, 0)
+        return Item(seq, f"item-{self._shard.place(seq)}" if item_id is None else item_id, idea, 1, 0)
 
     def _source_failed(self, error: BaseException) -> None:
         """Draw no more; what was drawn before an ordinary error still runs, for nobody could draw it again."""

@@ -1,6 +1,7 @@
 """Several files as one input, and the choice among their records.
 
-    files ─▶ records ─▶ --where ─▶ --unique ─▶ --skip ─▶ --sample, --shuffle ─▶ --limit ─▶ --id-field, --select ─▶ items
+    files ─▶ records ─▶ --where ─▶ --unique ─▶ --skip ─▶ --sample, --shuffle ─▶ --limit ─▶ --shard
+                                                                        items ◀─ --id-field, --select ◀─┘
 
 Reading on means to read again from the beginning: what was left out, and what was seen, follows from the records.
 """
@@ -19,6 +20,7 @@ from batchq.inputs.reader import Reader, changed
 from batchq.inputs.values import item_id_in, json_text, told
 from batchq.inputs.where import Where
 from batchq.model import Position, Record
+from batchq.shards import Shard
 from batchq.spec import SourceSpec
 
 REST: Final = 1000
@@ -55,6 +57,7 @@ class Chosen:
         self._where = None if source.where is None else Where(source.where, is_table and not source.csv_types)
         self.unseen = set(self._asked())
         """Options that name a field which no record has had so far, with that field: mistyped, most likely."""
+        self._shard = Shard.of(source.shard)
         self._records = self._read()
 
     def __iter__(self) -> Iterator[Record | None]:
@@ -106,15 +109,15 @@ class Chosen:
         # A generator: closing it closes the file that it is in.
         source = self._source
         records = self._drawn(self._taken()) if source.sample is not None or source.shuffle else self._taken()
-        left = source.limit
-        if left == 0:
-            return
-        passed = 0
-        for record in records:
+        passed = seq = 0
+        for record in self._own(self._first(records)):
             if record is None:
                 yield None
                 continue
             item = self._shaped(record)
+            seq += 1
+            if item.item_id is None and not self._shard.is_whole:
+                item = item._replace(item_id=f"item-{self._shard.place(seq)}")
             self._hash.update(item.payload.encode("utf-8", "surrogatepass") + b"\n")
             if passed < self._passed:
                 passed += 1
@@ -122,12 +125,39 @@ class Chosen:
                     self._compare()
             else:
                 yield item
-            if left is not None:
-                left -= 1
-                if not left:
-                    return
         if passed < self._passed:
             raise changed(source.name)
+
+    def _first(self, records: Iterator[Record | None]) -> Iterator[Record | None]:
+        """So many of them as are to be read."""
+        left = self._source.limit
+        if left is None:
+            yield from records
+        elif left:
+            for record in records:
+                yield record
+                left -= record is not None
+                if not left:
+                    return
+
+    def _own(self, records: Iterator[Record | None]) -> Iterator[Record | None]:
+        """Those of this shard."""
+        shard = self._shard
+        if shard.is_whole:
+            yield from records
+            return
+        place = 0
+        for record in records:
+            if record is None:
+                yield None
+                continue
+            place += 1
+            if shard.holds(place):
+                yield record
+                continue
+            self.skipped["shard"] = others = self.skipped.get("shard", 0) + 1
+            if others % REST == 0:
+                yield None
 
     def _compare(self) -> None:
         if self._expected and self.digest() != self._expected:

@@ -276,11 +276,12 @@ class Home:
         """Where a server of this home keeps what is its own; no batch can have that name."""
         return self.path / ".server"
 
-    def claim(self, batch_id: str | None = None) -> BatchFolder:
+    def claim(self, batch_id: str | None = None, suffix: str = "") -> BatchFolder:
         """Make the folder of a new batch; making it claims the id.
 
         Args:
             batch_id: the user's own id; None chooses ``batch-YYYYMMDD-NNN``.
+            suffix: what comes behind one that is chosen.
 
         Raises:
             ConfigError: the id has characters that an id cannot have.
@@ -291,7 +292,7 @@ class Home:
             check_batch_id(batch_id)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return self._claim_given(batch_id) if batch_id else self._claim_next()
+            return self._claim_given(batch_id) if batch_id else self._claim_next(suffix)
         except OSError as error:
             raise HomeError(str(self.path), error.strerror or str(error)) from error
 
@@ -367,7 +368,7 @@ class Home:
             raise BatchExists(batch_id) from None
         return BatchFolder(folder)
 
-    def _claim_next(self) -> BatchFolder:
+    def _claim_next(self, suffix: str) -> BatchFolder:
         from datetime import datetime, timezone
 
         today = datetime.now(timezone.utc).strftime("batch-%Y%m%d-")
@@ -376,7 +377,7 @@ class Home:
         while True:
             number += 1
             try:
-                return self._claim_given(f"{today}{number:03d}")
+                return self._claim_given(f"{today}{number:03d}{suffix}")
             except BatchExists:
                 continue
 

@@ -154,7 +154,20 @@ def test_lost_answers_make_no_second_batch_and_following_goes_on(there: There) -
     before = there.server.client.get("/api/v1/batches").json()["total"]
     with severed(there.server.url) as way:
         way.cuts = {b"POST ": 1, b"GET /api/v1/batches/d1 ": 1, b"GET /api/v1/batches/d1/events": 1}
-        words = ("start", there.input(4), "--func", "pipe:odd_fails", "--id", "d1", "-d", "--limit", "2", *ONCE)
+        words = (
+            "start",
+            there.input(4),
+            "--func",
+            "pipe:odd_fails",
+            "--id",
+            "d1",
+            "-d",
+            "--limit",
+            "3",
+            "--shard",
+            "1/2",
+            *ONCE,
+        )
         said = there.ask(*words, at=way.url)
         assert (said.code, said.out) == (0, "d1\n"), said.err
         assert f"{way.url} runs it; follow it with: batchq wait d1" in said.err
@@ -200,6 +213,7 @@ def test_failed_items_run_again_there(there: There) -> None:
     [
         ("--on-finish true", "--on-finish is not for a server"),
         ("--out x.jsonl", "--out is not for a server"),
+        ("--shard 4/3", "--shard must be a part from 1/3 to 3/3"),
         ("--retry-delay -1", "--retry-delay must be a number"),
         ("--func other:f", "other:f"),
         ("--func pipe:nope", "pipe has no 'nope'"),

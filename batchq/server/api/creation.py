@@ -139,7 +139,7 @@ def _check_targets(state: ServerState, asked: Mapping[str, Any]) -> None:
 @asynccontextmanager
 async def _draft(state: ServerState, asked: Mapping[str, Any], once: Once) -> AsyncIterator[Draft]:
     """The folder of the batch; nothing of it is left where no batch comes of it."""
-    draft = await asyncio.to_thread(Draft.claim, state.settings.home, asked.get("batch_id"))
+    draft = await asyncio.to_thread(Draft.claim, state.settings.home, asked.get("batch_id"), asked.get("shard"))
     try:
         await once.claimed(draft.batch_id)
         yield draft

@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 from batchq.errors import BatchExists, BatchqError, StorageFailed
+from batchq.shards import Shard
 from batchq.store.home import UNFINISHED, BatchFolder, FileLock, Home
 
 
@@ -37,10 +38,10 @@ class Draft:
         self.lock = lock
 
     @classmethod
-    def claim(cls, home: Home, batch_id: str | None) -> Draft:
+    def claim(cls, home: Home, batch_id: str | None, shard: str | None = None) -> Draft:
         """The folder of a new batch; raises as `Home.claim` and `BatchFolder.supervise`."""
         try:
-            folder = home.claim(batch_id)
+            folder = home.claim(batch_id, Shard.of(shard).suffix)
         except BatchExists as taken:
             if not clear(BatchFolder(home.path / taken.batch_id)):
                 raise

@@ -31,6 +31,7 @@ function linesOf(batch) {
     ["Set-up", spec.setup],
     ["Input", `${source.name} (${source.format}${source.size === null ? "" : `, ${size(source.size)}`})`],
     ["Records read at most", source.limit === null ? null : number(source.limit)],
+    ["Part of the input", source.shard],
     ["Left out of the input", amounts(batch.skipped)],
     ["Items at a time", `${number(spec.concurrency)}${spec.adaptive ? ", fewer while what they call is overloaded" : ""}`],
     ["Worker processes at most", number(spec.workers)],
