@@ -39,16 +39,22 @@ class HomeBatches:
         return server_of(self._home) is not None
 
     def status(self, batch_id: str) -> BatchStatus:
-        """How one batch stands."""
-        from batchq.app.status import status
+        """How one batch stands; it may be named by the path of its folder, as for reports and results."""
+        from batchq.app.status import status_of
 
-        return status(self._home, batch_id)
+        return status_of(self._named(batch_id))
 
     def all(self) -> list[BatchStatus | BatchqError]:
         """How each batch stands, or why it cannot be read."""
         from batchq.app.status import list_batches
 
         return list(list_batches(self._home))
+
+    def _named(self, batch_id: str) -> BatchFolder:
+        """The folder of a batch, which is in the home, or anywhere where a path names it."""
+        from batchq.store.named import named_folder
+
+        return named_folder(self._home, batch_id)
 
     def looks(self, batch_id: str, interval: float) -> Iterator[Look]:
         """One batch, again and again."""
@@ -117,37 +123,37 @@ class HomeBatches:
         """The report; its failures are read when they are walked."""
         from batchq.app.stored import build_report
 
-        return build_report(self._home.find(batch_id))
+        return build_report(self._named(batch_id))
 
     def report_json(self, batch_id: str, failures: int | None) -> Iterator[str]:
         """The report as JSON."""
         from batchq.app.render import report_json
         from batchq.app.stored import build_report
 
-        made = build_report(self._home.find(batch_id))
+        made = build_report(self._named(batch_id))
         if failures is not None:
             made.failures = made.failures[:failures]
         return report_json(made)
 
     def report_csv(self, batch_id: str, raw: bool) -> Iterator[str]:
         """The report as CSV."""
-        return _report_csv(self._home.find(batch_id), raw)
+        return _report_csv(self._named(batch_id), raw)
 
     def results(self, batch_id: str, wanted: Wanted) -> Iterator[str]:
         """Outcomes as text."""
-        return _results(self._home.find(batch_id), wanted)
+        return _results(self._named(batch_id), wanted)
 
     def write_table(self, sink: BinaryIO, batch_id: str, wanted: Wanted) -> None:
         """Outcomes as Parquet."""
         from batchq.app.results import write_table
         from batchq.store.reading import reading
 
-        with reading(self._home.find(batch_id).database) as reader:
+        with reading(self._named(batch_id).database) as reader:
             write_table(sink, reader, wanted)
 
     def as_input(self, batch_id: str, only: str | None, note: Callable[[str], None]) -> Iterator[str]:
         """The items themselves."""
-        return _as_input(self._home.find(batch_id), only, note)
+        return _as_input(self._named(batch_id), only, note)
 
     def follow_results(self, batch_id: str, wanted: Wanted) -> Iterator[str]:
         """Outcomes as they are recorded."""

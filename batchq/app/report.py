@@ -80,6 +80,9 @@ class BatchReport(_WithResults):
         workers: the processes that recorded most, 100 at most: ``session`` and ``worker`` (numbers from 1; 0 and 0 is
             the supervisor), ``items``, ``share`` of all outcomes and ``busy_seconds`` of the handler in all its slots.
         worker_count: how many processes there were.
+        batches: of a report on several, each with its ``batch_id``, how the user has ``named`` it, ``shard``,
+            ``input``, and some of the fields above; empty of one batch.
+        troubles: of a report on several, in words: shards that are missing, or have items in common.
 
     Example:
         >>> BatchReport("b1", 2, 2, 1, 1, 0.5, 0.2, "2026-11-25T07:00:00+00:00", None, [], {}).success_count
@@ -125,6 +128,8 @@ class BatchReport(_WithResults):
     workers: list[dict[str, Any]] = field(default_factory=list)
     worker_count: int = 0
     reused: int = 0
+    batches: list[dict[str, Any]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._results = ()

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from batchq.app.charts import Table, data_table, scrolled
 from batchq.app.markup import Html, element, join, style
+from batchq.app.merged_text import HEADER, batch_cells, failed_of
 from batchq.app.report import BatchReport
 from batchq.app.report_charts import attempts_chart, errors_chart, latency_chart, throughput_chart
 from batchq.app.status import RESUMABLE
-from batchq.app.text import CUT_OFF, Command, advice, changed_words, items_line, left_out_words, plain_command
+from batchq.app.text import CUT_OFF, Command, changed_words, items_line, left_out_words, next_command, plain_command
 from batchq.app.words import count, duration, rate, shorten
 from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, HALTED, INTERRUPTED, PAUSED
 from batchq.units import amount_words
@@ -79,6 +80,8 @@ def report_html(report: BatchReport, failures: int | None = None, command: Comma
     charts = [throughput_chart(report), latency_chart(report), attempts_chart(report)]
     if any(charts):
         yield _section("charts", "How it went", element("div", *charts, class_="charts")) + "\n"
+    if report.batches:
+        yield _batches(report) + "\n"
     yield _failures(report, FAILURES if failures is None else failures, command) + "\n"
     if report.workers:
         yield _workers(report) + "\n"
@@ -127,9 +130,8 @@ def _header(report: BatchReport, command: Command) -> Html:
         words.append(element("p", f"The function has {changed_words(report.handler_changed)}."))
     if report.input_cut and report.input_done:
         words.append(element("p", f"Input {CUT_OFF}."))
-    cut = report.input_cut and not report.input_done
-    step = advice(report.batch_id, state, report.failure_count, report.processed_items, cut, command)
-    if step:
+    words += [element("p", element("strong", "Shards: "), trouble) for trouble in report.troubles]
+    if step := next_command(report, command):
         words.append(element("p", "Next: ", element("code", step)))
     return element(
         "header",
@@ -205,6 +207,11 @@ def _tile(name: str, value: str, note: str, is_bad: bool = False) -> Html:
     return element("div", element("dt", name), element("dd", value, class_="bad-text" if is_bad else None), below)
 
 
+def _batches(report: BatchReport) -> Html:
+    table = Table([name.capitalize() for name in HEADER], [batch_cells(batch) for batch in report.batches])
+    return _section("batches", "Batches", scrolled("Batches", data_table(table, "Batches")))
+
+
 def _failures(report: BatchReport, most: int, command: Command) -> Html:
     if not report.failure_count:
         words = "No item has failed." if report.total_items else "There were no items."
@@ -235,7 +242,7 @@ def _kind(group: Mapping[str, Any]) -> Html:
 def _listed(report: BatchReport, most: int, command: Command) -> Html:
     """The first failed items, how many more there are, and the command that lists them all."""
     shown = list(islice(report.failures, most))
-    listing = element("code", command("results", report.batch_id, "--only", "failed"))
+    listing = element("code", command("results", *failed_of(report), "--only", "failed"))
     left = report.failure_count - len(shown)
     if not shown:
         return element("p", "Not listed here; all of them: ", listing)
@@ -283,9 +290,10 @@ def _workers(report: BatchReport) -> Html:
 
 
 def _worker(each: Mapping[str, Any]) -> str:
+    whose = f" of {each['batch_id']}" if "batch_id" in each else ""
     if not each["worker"]:
-        return "Supervisor"
-    return f"Worker {each['worker']}" + (f", session {each['session']}" if each["session"] > 1 else "")
+        return f"Supervisor{whose}"
+    return f"Worker {each['worker']}{whose}" + (f", session {each['session']}" if each["session"] > 1 else "")
 
 
 def _config(config: Mapping[str, Any]) -> Html:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from batchq.app.atomic import replaced
 from batchq.app.flatten import Columns, flat_line, flat_row
@@ -20,7 +20,7 @@ from batchq.app.openai_lines import OPENAI, openai_lines
 from batchq.app.render import SCHEMA, csv_line, payload_of, plain, results_csv, results_jsonl
 from batchq.app.stages import check_stage
 from batchq.errors import OutputError
-from batchq.model import INVALID_INPUT, SUCCESS
+from batchq.model import INVALID_INPUT, SUCCESS, BatchRow
 from batchq.store.home import BatchFolder
 from batchq.store.reading import LAST, ReportReader, reading
 from batchq.store.rows import ResultRow
@@ -61,6 +61,25 @@ class Wanted:
         return f'"schema": {SCHEMA}, ' if self.with_schema else ""
 
 
+class Outcomes(Protocol):
+    """What is read of one batch, or of several that are read as one; see `ReportReader`."""
+
+    def row(self) -> BatchRow:
+        """The batch's own row."""
+
+    def last_commit(self) -> int:
+        """Number of the outcome that was committed last."""
+
+    def results(self, only: str | None = None, with_input: bool = False, *, until: int = LAST) -> Iterator[ResultRow]:
+        """Items that have an outcome, in the order of the input."""
+
+    def stage_results(self, stage: int, with_input: bool = False) -> Iterator[ResultRow]:
+        """What a stage that is not the last has given."""
+
+    def lines(self, start: str = "") -> Iterator[str]:
+        """All that `results` yields as lines of JSON."""
+
+
 def form_of(name: str, given: str | None) -> tuple[str, bool]:
     """The form of a file of results: the one given, else what its name tells; and whether it is compressed (.gz).
 
@@ -92,7 +111,7 @@ def whole_file(name: str, packed: bool) -> Iterator[BinaryIO]:
             yield pressed  # type: ignore[misc]  # all of BinaryIO that is used here
 
 
-def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
+def text_of(reader: Outcomes, wanted: Wanted) -> Iterator[str]:
     """The results in the order of the input, as text in pieces.
 
     Args:
@@ -122,14 +141,14 @@ def text_of(reader: ReportReader, wanted: Wanted) -> Iterator[str]:
         yield from results_csv(rows, wanted.with_input, wanted.raw, SEPARATORS[wanted.form])
 
 
-def survey(reader: ReportReader, wanted: Wanted) -> tuple[Columns, Iterator[ResultRow]]:
+def survey(reader: Outcomes, wanted: Wanted) -> tuple[Columns, Iterator[ResultRow]]:
     """The columns of a flat table, found by a pass over all rows, and the very same rows once more."""
     until = reader.last_commit()
     columns = Columns.of(_rows(reader, wanted, until))
     return columns, _rows(reader, wanted, until)
 
 
-def write_table(sink: BinaryIO, reader: ReportReader, wanted: Wanted) -> None:
+def write_table(sink: BinaryIO, reader: Outcomes, wanted: Wanted) -> None:
     """Write the results as Parquet; raises `UsageError` where pyarrow is missing or there are too many columns."""
     from batchq.app.parquet import write_flat_parquet, write_parquet
 
@@ -140,7 +159,7 @@ def write_table(sink: BinaryIO, reader: ReportReader, wanted: Wanted) -> None:
         write_parquet(sink, _rows(reader, wanted), wanted.with_input)
 
 
-def items_of(reader: ReportReader, only: str | None, note: Callable[[str], None]) -> Iterator[str]:
+def items_of(reader: Outcomes, only: str | None, note: Callable[[str], None]) -> Iterator[str]:
     """The items themselves as JSON lines, unchanged and in the order of the input: an input for `start`.
 
     Args:
@@ -212,14 +231,14 @@ def next_page(reader: ReportReader, wanted: Wanted, number: int, with_header: bo
     return number, text
 
 
-def _rows(reader: ReportReader, wanted: Wanted, until: int = LAST) -> Iterator[ResultRow]:
+def _rows(reader: Outcomes, wanted: Wanted, until: int = LAST) -> Iterator[ResultRow]:
     """The rows that are asked for, in the order of the input."""
     if wanted.stage is not None:
         return _shown(reader, wanted, of_stage(reader, wanted.stage, wanted.with_input))
     return _shown(reader, wanted, reader.results(wanted.only, wanted.with_input, until=until))
 
 
-def of_stage(reader: ReportReader, stage: int, with_input: bool = False) -> Iterator[ResultRow]:
+def of_stage(reader: Outcomes, stage: int, with_input: bool = False) -> Iterator[ResultRow]:
     """What one stage has given; raises `UsageError` where the batch has none of that number."""
     spec = reader.row().spec
     check_stage(spec, stage)
@@ -228,7 +247,7 @@ def of_stage(reader: ReportReader, stage: int, with_input: bool = False) -> Iter
     return reader.stage_results(stage, with_input)
 
 
-def _shown(reader: ReportReader, wanted: Wanted, rows: Iterator[ResultRow]) -> Iterator[ResultRow]:
+def _shown(reader: Outcomes, wanted: Wanted, rows: Iterator[ResultRow]) -> Iterator[ResultRow]:
     """Rows without what is not to be shown of their items."""
     return hidden_rows(rows, reader.row().spec.redact) if wanted.with_input else rows
 

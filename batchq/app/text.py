@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from batchq.app.groups import group_dict, group_lines
+from batchq.app.merged_text import batches_text, next_of_several, table_text
 from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, QUEUED, Tally
@@ -37,6 +38,7 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines = [("items", items_line(report))]
     lines += [("left out", left_out_words(report.left_out))] if report.left_out else []
     shard = report.config.get("shard")
+    lines += [("shards", trouble) for trouble in report.troubles]
     lines += [("shard", f"{shard} of {shorten(str(report.config.get('input')))}")] if shard else []
     lines += [("input", CUT_OFF)] if report.input_cut and report.input_done else []
     lines += [("limit", _limit_words(report, command))] if _is_limited(report) else []
@@ -49,18 +51,23 @@ def report_text(report: BatchReport, command: Command = plain_command) -> str:
     lines += [("started", report.started_at[:19].replace("T", " ") + " UTC")]
     text = _aligned(f"{report.batch_id}: {report.state}", lines)
     failed = [group for group in report.failure_groups if group["failed"]]
-    text += "".join(group_lines(failed))
-    next_step = advice(
-        *(report.batch_id, report.state, report.failure_count, report.processed_items),
-        *(report.input_cut and not report.input_done, command),
-    )
+    text += batches_text(report) + "".join(group_lines(failed))
+    next_step = next_command(report, command)
     return text + (f"\nNext: {next_step}\n" if next_step else "")
+
+
+def next_command(report: BatchReport, command: Command) -> str:
+    """The command that most people want next; empty where there is none."""
+    if report.batches:
+        return next_of_several(report, RESUMABLE, command)
+    cut = report.input_cut and not report.input_done
+    return advice(report.batch_id, report.state, report.failure_count, report.processed_items, cut, command)
 
 
 def _is_limited(report: BatchReport) -> bool:
     limit = report.config.get("limit")
     read = report.total_items + report.left_out.get("shard", 0)  # the limit holds for all shards together
-    return isinstance(limit, int) and report.input_done and read >= limit
+    return isinstance(limit, int) and not report.batches and report.input_done and read >= limit
 
 
 def _limit_words(report: BatchReport, command: Command) -> str:
@@ -154,16 +161,7 @@ def status_table(batches: Iterable[BatchStatus]) -> str:
                 moment(status.started_at or status.created_at),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {2, 3}
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+    return table_text(rows, frozenset({2, 3}))
 
 
 def progress_words(tally: Tally, input_done: bool) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ ENDINGS: Final = {
 
 
 @click.command()
-@click.argument("batch_id", metavar="ID", required=False)
+@click.argument("batch_ids", metavar="ID...", nargs=-1)
 @click.option(
     "--format",
     "form",
@@ -45,7 +46,7 @@ ENDINGS: Final = {
 def report(
     console: Console,
     /,
-    batch_id: str | None,
+    batch_ids: tuple[str, ...],
     form: str | None,
     output: str | None,
     failures: int | None,
@@ -54,22 +55,28 @@ def report(
 ) -> int:
     """What came of a batch: counts, times, what failed and why; also while it runs.
 
+    Of several batches, such as the shards of one input (`start --shard`), all of that together, a line for each, and
+    which shards are missing. A batch of another home is named by the path of its folder.
+
     \b
       batchq report batch-20261125-001
+      batchq report titles-1of3 titles-2of3 /mnt/other/titles-3of3
       batchq report batch-20261125-001 -o report.html
       batchq report batch-20261125-001 --format csv > report.csv
     """
     if schema:
-        if batch_id is not None or form not in (None, "json"):
+        if batch_ids or form not in (None, "json"):
             raise click.UsageError("--schema is about the JSON of every batch: leave ID and --format out")
         form, pieces = "json", _schema()
-    elif batch_id is None:
+    elif not batch_ids:
         raise click.UsageError("Missing argument 'ID'.")
     else:
         form = _form(console, form, output)
         if failures is not None and form not in ("json", "html"):
             raise click.UsageError(f"--failures is of use with json and html only, not with {form}")
-        pieces = _pieces(console, batch_id, form, failures, raw)
+        one = len(batch_ids) == 1
+        make = _pieces if one else _pieces_of_several
+        pieces = make(console, batch_ids, form, failures, raw)
     if output is None or output == "-":
         console.write(pieces)
     else:
@@ -96,8 +103,8 @@ def _form(console: Console, form: str | None, output: str | None) -> str:
     return found
 
 
-def _pieces(console: Console, batch_id: str, form: str, failures: int | None, raw: bool) -> Iterable[str]:
-    batches = console.batches()
+def _pieces(console: Console, batch_ids: Sequence[str], form: str, failures: int | None, raw: bool) -> Iterable[str]:
+    batches, batch_id = console.batches(), batch_ids[0]
     if form == "csv":
         return batches.report_csv(batch_id, raw)
     if form == "json":
@@ -106,10 +113,49 @@ def _pieces(console: Console, batch_id: str, form: str, failures: int | None, ra
         from batchq.app.report_html import FAILURES, report_html
 
         made = batches.report(batch_id, FAILURES if failures is None else failures)
-        return report_html(made, failures, console.command)
+        return report_html(made, failures, _command(console, batch_ids))
     from batchq.app.text import report_text
 
-    return [report_text(batches.report(batch_id, 0), console.command)]
+    return [report_text(batches.report(batch_id, 0), _command(console, batch_ids))]
+
+
+def _pieces_of_several(
+    console: Console, batch_ids: Sequence[str], form: str, failures: int | None, raw: bool
+) -> Iterable[str]:
+    from batchq.app.several import merged_csv, merged_report
+
+    batches = console.batches()
+    if form == "csv":
+        return merged_csv(batches, batch_ids, raw, console.say)
+    if form == "json":
+        from batchq.app.render import report_json
+
+        return report_json(merged_report(batches, batch_ids, failures))
+    if form == "html":
+        from batchq.app.report_html import FAILURES, report_html
+
+        made = merged_report(batches, batch_ids, FAILURES if failures is None else failures)
+        return report_html(made, failures, _command(console, batch_ids))
+    from batchq.app.text import report_text
+
+    return [report_text(merged_report(batches, batch_ids, 0), _command(console, batch_ids))]
+
+
+def _command(console: Console, batch_ids: Sequence[str]) -> Callable[..., str]:
+    """Makes the commands to recommend: about a batch at a path, in the home in which that is."""
+    from batchq.store.named import home_of, id_of, is_path
+
+    paths = [each for each in batch_ids if is_path(each)]
+
+    def command(verb: str, *words: str) -> str:
+        found = [each for each in paths if each in words or (len(batch_ids) == 1 and id_of(each) in words)]
+        if len(found) != 1 or sum(word in batch_ids for word in words) > 1:
+            return console.command(verb, *words)
+        path = found[0]
+        own = [id_of(path) if word == path else word for word in words]
+        return shlex.join(["batchq", verb, *own, "--home", str(home_of(path))])
+
+    return command
 
 
 def _schema() -> Iterable[str]:

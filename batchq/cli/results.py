@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import click
 
 from batchq.cli.console import Console, common_options
 
 if TYPE_CHECKING:
-    from batchq.app.batches import Batches
     from batchq.app.results import Wanted
 
 STDOUT = "-"
 
 
 @click.command()
-@click.argument("batch_id", metavar="ID")
+@click.argument("batch_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--only", type=click.Choice(["failed", "success"]), help="Leave the others out.")
 @click.option(
     "--format",
@@ -57,7 +57,7 @@ STDOUT = "-"
 def results(
     console: Console,
     /,
-    batch_id: str,
+    batch_ids: tuple[str, ...],
     only: str | None,
     form: str | None,
     stage: int | None,
@@ -73,11 +73,15 @@ def results(
     A line has seq, id, line (of the input), status, result or error_type and error, attempts, and duration in
     seconds. With -f it also has run: an item that was run again by `batchq retry` comes once more.
 
+    Of several batches that are shards of one input (`start --shard`), all results in the order of that input, of which
+    seq is the place. A batch of another home is named by the path of its folder.
+
     \b
       batchq results batch-20261125-001 > titles.jsonl
       batchq results batch-20261125-001 --only failed | jq -r .error
       batchq results batch-20261125-001 --flatten --with-input -o titles.csv
       batchq results batch-20261125-001 --only failed --as-input > again.jsonl
+      batchq results titles-1of3 titles-2of3 /mnt/other/titles-3of3 -o titles.csv
     """
     from batchq.app.openai_lines import OPENAI
     from batchq.app.results import JSONL, PARQUET, Wanted, form_of, whole_file
@@ -97,6 +101,7 @@ def results(
         ("--output", output is not None and follow),
         ("--format parquet", found == PARQUET and follow),
         ("--flatten of a table", flatten and found != JSONL and follow),
+        ("more than one ID", len(batch_ids) > 1),
     )
     _exclude(
         ("--stage", stage is not None),
@@ -121,16 +126,16 @@ def results(
         console.only_here("--format openai is written where the batch is")
     if console.as_json:
         found = JSONL
-    batches = console.batches()
     wanted = Wanted(found, only, with_input, flatten, raw, console.as_json, stage)
     if follow:
-        for text in batches.follow_results(batch_id, wanted):
+        for text in console.batches().follow_results(batch_ids[0], wanted):
             console.write([text])
         return 0
+    asked = _Asked.of(console, batch_ids)
     if found == PARQUET:
-        _write_table(console, batches, batch_id, wanted, output)
+        _write_table(console, asked, wanted, output)
         return 0
-    pieces = batches.as_input(batch_id, only, console.say) if as_input else batches.results(batch_id, wanted)
+    pieces = asked.as_input(only, console.say) if as_input else asked.results(wanted)
     if output is None:
         console.write(pieces)
         return 0
@@ -139,17 +144,41 @@ def results(
     return 0
 
 
-def _write_table(console: Console, batches: Batches, batch_id: str, wanted: Wanted, output: str | None) -> None:
+class _Asked(NamedTuple):
+    """How to get at the results of what was named."""
+
+    results: Callable[[Wanted], Iterable[str]]
+    as_input: Callable[[str | None, Callable[[str], None]], Iterable[str]]
+    write_table: Callable[[BinaryIO, Wanted], None]
+
+    @classmethod
+    def of(cls, console: Console, batch_ids: Sequence[str]) -> _Asked:
+        """One batch, wherever it is, or the shards of one input, here."""
+        if len(batch_ids) == 1:
+            batches, one = console.batches(), batch_ids[0]
+            return cls(
+                lambda wanted: batches.results(one, wanted),
+                lambda only, note: batches.as_input(one, only, note),
+                lambda sink, wanted: batches.write_table(sink, one, wanted),
+            )
+        console.only_here("results of several batches are put together where they are")
+        from batchq.app.shard_results import ShardResults
+
+        shards = ShardResults(console.home(), batch_ids, console.say)
+        return cls(shards.results, shards.as_input, shards.write_table)
+
+
+def _write_table(console: Console, asked: _Asked, wanted: Wanted, output: str | None) -> None:
     """Parquet, which is no text."""
     if output is not None:
         from batchq.app.results import whole_file
 
         with whole_file(output, packed=False) as file:
-            batches.write_table(file, batch_id, wanted)
+            asked.write_table(file, wanted)
     elif sys.stdout.isatty():
         raise click.UsageError("Parquet is no text for a terminal; say --output FILE")
     else:
-        console.write_bytes(lambda stream: batches.write_table(stream, batch_id, wanted))
+        console.write_bytes(lambda stream: asked.write_table(stream, wanted))
 
 
 def _exclude(first: tuple[str, bool], *others: tuple[str, bool]) -> None:

@@ -15,11 +15,15 @@ from earlier import make_earlier
 from reported import make_reported, set_state
 
 from batchq import BatchConfig, BatchProcessor
+from batchq.app.merged import merge
+from batchq.app.parts import Part
 from batchq.app.render import report_json, report_schema
 from batchq.app.report_generator import ReportGenerator
+from batchq.app.report_html import report_html
 from batchq.app.stored import build_report
 from batchq.engine.failures import plain_failure
 from batchq.model import Outcome
+from batchq.spec import SourceSpec
 from batchq.store.batch import BatchStore
 from batchq.store.connection import open_writer, transaction
 from batchq.store.home import BatchFolder
@@ -74,6 +78,29 @@ def test_report_of_no_items_of_an_expired_batch_and_of_one_in_memory_is_valid(tm
     processor = BatchProcessor(BatchConfig(retry_attempts=1))
     in_memory = asyncio.run(processor.process_batch([{"n": 1}, {}], lambda idea: idea["n"]))
     check(json.loads(ReportGenerator().to_json(in_memory)))
+
+
+def test_report_on_several_batches_is_valid_and_adds_up(tmp_path: Path) -> None:
+    reports, parts = [], []
+    for number, items in enumerate((100, 300, 200), 1):
+        (tmp_path / f"b{number}").mkdir()
+        reports.append(build_report(BatchFolder(make_reported(tmp_path / f"b{number}", items, seed=number).parent)))
+        parts.append(Part(f"b{number}", SourceSpec("/in", "in", "jsonl", 100, shard=f"{number}/4")))
+    merged = merge(parts, reports)
+    data = check(json.loads("".join(report_json(merged))))
+    assert (data["total_items"], data["troubles"]) == (600, ["shard 4/4 is missing"])
+    assert sum(each["items"] for each in data["latency_histogram"]) == data["processed_items"]
+    assert sum(each["success"] + each["failed"] for each in data["attempts_needed"]) == data["processed_items"]
+    recorded = sum(each["success"] + each["failed"] for report in reports for each in report.throughput["counts"])
+    assert sum(each["success"] + each["failed"] for each in data["throughput"]["counts"]) == recorded
+    assert min(report.latency_p50 for report in reports) <= data["latency_p50"] <= data["latency_p99"]
+    assert sum(group["failed"] for group in data["failure_groups"]) == data["failure_count"] == len(data["failures"])
+    one = reports[0].total_duration
+    assert one <= data["total_duration"] < 1.2 * one, "they worked at the same time"
+    assert merged.failures[-1]["batch_id"] == reports[-1].batch_id
+    assert [dict(each) for each in merged.failures[3:9:2]] == data["failures"][3:9:2]
+    html = "".join(report_html(merged))
+    assert "shard 4/4 is missing" in html and "Batches" in html
 
 
 def test_counts_of_attempts_workers_and_time_add_up_to_the_items(tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""Several batches that are told of as one: whether they are the shards of one input, all of them, and each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import combinations
+from math import gcd
+from typing import Any, Final, NamedTuple
+
+from batchq.errors import UsageError
+from batchq.shards import Shard
+from batchq.spec import SourceSpec
+
+CHOICE: Final = (
+    *("encoding", "csv_types", "max_item_size", "where", "unique", "skip", "sample", "shuffle", "seed", "limit"),
+)
+"""What says beside the input itself which records become items."""
+LISTED: Final = 10
+"""Shards that are missing are told one by one up to so many."""
+
+
+class Part(NamedTuple):
+    """One of several batches.
+
+    Attributes:
+        named: how the user has named it: by its id, or by the path of its folder.
+        source: its input.
+    """
+
+    named: str
+    source: SourceSpec
+
+    @property
+    def shard(self) -> Shard:
+        """Which part of its input it is."""
+        return Shard.of(self.source.shard)
+
+    @property
+    def input(self) -> tuple[Any, ...]:
+        """What two batches have in common that read the same, wherever it lies on their machines."""
+        return tuple((part.format, part.size) for part in self.source.parts)
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """What it takes of that."""
+        return {name: getattr(self.source, name) for name in CHOICE}
+
+    def reads_as(self, other: Part) -> bool:
+        """Whether it chooses among the same records as another one."""
+        return self.input == other.input and self.choice == other.choice
+
+    def overlaps(self, other: Part) -> bool:
+        """Whether the two have items in common, where they choose among the same."""
+        mine, its = self.shard, other.shard
+        return (mine.number - its.number) % gcd(mine.parts, its.parts) == 0
+
+
+class Together(NamedTuple):
+    """How several batches belong together.
+
+    Attributes:
+        are_shards: they are shards of one input, and no two have an item in common.
+        are_all: these shards are all of it.
+        troubles: what is not as it should be with shards, in words; empty also where there are none.
+    """
+
+    are_shards: bool
+    are_all: bool
+    troubles: list[str]
+
+
+def together(parts: Sequence[Part]) -> Together:
+    """How `parts` belong together.
+
+    Raises:
+        UsageError: one of them is named twice.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> source = SourceSpec("/a.jsonl", "a.jsonl", "jsonl", size=10, shard="1/2")
+        >>> together([Part("b1", source), Part("b2", replace(source, shard="2/2"))]).are_all
+        True
+    """
+    for one, other in combinations(parts, 2):
+        if one.named == other.named:
+            raise UsageError(f"{one.named} is named twice")
+    shards = [part for part in parts if not part.shard.is_whole]
+    if not shards:
+        return Together(False, False, [])
+    first = shards[0]
+    others = [part for part in shards if not part.reads_as(first)]
+    same = [part for part in parts if part.reads_as(first)]
+    troubles = [_difference(first, part) for part in others]
+    common = [f"{_with_shard(a)} and {_with_shard(b)}" for a, b in combinations(same, 2) if a.overlaps(b)]
+    troubles += [f"{pair} have items in common, which count twice" for pair in common]
+    covered = sum((Fraction(1, part.shard.parts) for part in same), Fraction())
+    if not common and covered < 1:
+        troubles.append(_missing(same, covered))
+    are_shards = not common and len(same) == len(parts)
+    return Together(are_shards, are_shards and covered == 1, troubles)
+
+
+def _with_shard(part: Part) -> str:
+    return f"{part.named} ({'the whole input' if part.shard.is_whole else f'shard {part.shard}'})"
+
+
+def _difference(first: Part, other: Part) -> str:
+    if first.input != other.input:
+        return f"{other.named} is a shard of another input ({_input(other)}) than {first.named} ({_input(first)})"
+    options = [f"--{name.replace('_', '-')}" for name, value in other.choice.items() if value != first.choice[name]]
+    return f"{other.named} is a shard of another choice of records than {first.named}: {', '.join(options)} differs"
+
+
+def _input(part: Part) -> str:
+    sizes = [size for _, size in part.input]
+    known = [size for size in sizes if size is not None]
+    return part.source.name + (f", {sum(known):,} bytes" if len(known) == len(sizes) else "")
+
+
+def _missing(parts: Sequence[Part], covered: Fraction) -> str:
+    if len({part.shard.parts for part in parts}) > 1:
+        return f"these shards are {covered} of the input; the rest is missing"
+    missing = list(_others([part.shard for part in parts]))
+    more = f" and {len(missing) - LISTED:,} more" if len(missing) > LISTED else ""
+    verb = "is" if len(missing) == 1 else "are"
+    return f"shard{'s' * (len(missing) > 1)} {', '.join(map(str, missing[:LISTED]))}{more} {verb} missing"
+
+
+def _others(shards: Sequence[Shard]) -> Iterator[Shard]:
+    """The parts of the same number that are not among them."""
+    there = {shard.number for shard in shards}
+    parts = shards[0].parts
+    return (Shard(number, parts) for number in range(1, parts + 1) if number not in there)
