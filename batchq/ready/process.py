@@ -142,7 +142,9 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to its process group, which cannot be another one's until it is reaped."""
-        if self._process.returncode is None:
+        # Where nobody can look without reaping it (macOS before Python 3.13) what it has left has to end all the same.
+        # While any of that lives the number is not given away, and else not within the moment that has passed since.
+        if self._process.returncode is None or not hasattr(os, "waitid"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
