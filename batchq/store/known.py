@@ -64,10 +64,11 @@ class Known:
         except OSError as error:
             raise _unusable(folder, error.strerror or str(error)) from error
         except StoreError as error:
-            raise _unusable(folder, f"{CACHE} there is no cache of batchq's") from error
+            raise _unusable(folder, f"{CACHE} there is no cache of batchq's, or damaged") from error
         try:
             connection.execute(f"PRAGMA busy_timeout = {int(LOOK_SECONDS * 1000)}")
             _make_cache(connection, folder)
+            connection.execute(KNOWN_SQL["look_at_known"]).fetchone()
         except DatabaseError as error:
             connection.close()
             raise _unusable(folder, str(error)) from error

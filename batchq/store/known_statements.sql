@@ -14,5 +14,9 @@ CREATE INDEX known_keys ON known (key);
 -- put_known
 INSERT OR IGNORE INTO known (key, result) VALUES (?, ?);
 
+-- look_at_known
+-- From the top of the table and of its index down to an end: most damage is met on the way.
+SELECT (SELECT min(key) FROM known), (SELECT max(key) FROM known), (SELECT max(rowid) FROM known);
+
 -- get_known
 SELECT key, result FROM known WHERE key IN (SELECT value FROM json_each(?));

@@ -119,6 +119,11 @@ def test_batches_share_a_cache_at_the_same_time_and_later(shop: Shop) -> None:
     # Another function has other results, and the folder of another's is none of ours.
     assert shop.start("d", [{"n": 5}], "--cache", "cache").code == 0 and shop.told("status", "d")["reused"] == 0
     Path("mine").mkdir()
+    damaged = bytearray(Path("cache/cache.db").read_bytes())
+    damaged[4096:] = bytes(len(damaged) - 4096)
+    Path("cache/cache.db").write_bytes(damaged)
+    refused = shop.start("f", [{"n": 5}], "--cache", "cache")
+    assert refused.code == 2 and re.search(r"cannot use \S+ as --cache: .* malformed", refused.err)
     (Path("mine") / "cache.db").write_text("my own notes")
     refused = shop.start("e", [{"n": 5}], "--cache", "mine")
     assert (
