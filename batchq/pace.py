@@ -72,6 +72,11 @@ class Rate:
         except ConfigError:
             raise ConfigError("rate", text, _RATE_EXPECTED) from None
 
+    def __str__(self) -> str:
+        unit = "" if self.unit == ITEMS else f"{self.unit}="
+        period = {seconds: name for name, seconds in SECONDS.items()}.get(self.seconds, f"{self.seconds:g}s")
+        return f"{unit}{amount_words(self.amount)}/{period}"
+
     @property
     def name(self) -> str:
         """Tells this limit from others of its batch: one for each unit and period."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Protocol, TextIO
 
-from batchq.app.text import progress_words, spent_words
+from batchq.app.text import progress_words, spent_words, wait_words
 from batchq.app.words import duration, rate
 from batchq.store.rows import Progress
 
@@ -260,7 +260,8 @@ def words(progress: Progress, pace: float | None, short: bool = False) -> str:
             text += f", {duration(left / pace)} left"
     # Beside a bar there is no room for more than what most people look for.
     spent = {unit: amount for unit, amount in progress.spent.items() if unit == "usd" or not short}
-    return text + (f", spent {spent_words(spent)}" if spent else "")
+    text += f", spent {spent_words(spent)}" if spent else ""
+    return text if progress.wait is None else f"{text}, {wait_words(progress.wait)}"
 
 
 def _counts(progress: Progress) -> str:

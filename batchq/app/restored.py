@@ -15,7 +15,7 @@ from batchq.app.status import SERVED, BatchStatus
 from batchq.app.watching import Look
 from batchq.model import QUEUED, RUNNING, SUCCESS, Tally
 from batchq.spec import BatchSpec
-from batchq.store.rows import ErrorGroup
+from batchq.store.rows import ErrorGroup, Wait
 from batchq.store.turns import Turn
 
 
@@ -53,6 +53,7 @@ def restored_status(told: Mapping[str, Any]) -> BatchStatus:
         skipped=told.get("skipped", {}),
         names=names,
         turn=_turn(told),
+        wait=Wait(_seconds(wait["until"]), wait["rate"]) if (wait := told.get("wait")) else None,
     )
     return status._replace(without_rest=told["input_cut"] and not status.input_cut)
 

@@ -33,7 +33,7 @@ from batchq.model import (
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import BatchReader, reading
-from batchq.store.rows import ErrorGroup
+from batchq.store.rows import ErrorGroup, Wait
 from batchq.store.turns import ADOPTED, OWN, Turn
 
 GROUPS_SHOWN: Final = 5
@@ -68,6 +68,7 @@ class BatchStatus(NamedTuple):
         names: ids of the items that the groups have as examples, by ``seq``.
         without_rest: the batch goes on without the rest of its input, because the user said so.
         turn: its place in the queue of a server.
+        wait: what nothing begins for; None where it need not wait.
     """
 
     batch_id: str
@@ -89,6 +90,7 @@ class BatchStatus(NamedTuple):
     names: Mapping[int, str | int] = MappingProxyType({})
     without_rest: bool = False
     turn: Turn = NO_TURN
+    wait: Wait | None = None
 
     @property
     def input_cut(self) -> bool:
@@ -134,6 +136,7 @@ class BatchStatus(NamedTuple):
             "failure_groups": [group_dict(group, self.names) for group in self.groups],
             "spent": dict(self.spent),
             "skipped": dict(self.skipped),
+            "wait": None if self.wait is None else {"until": iso(self.wait.until), "rate": self.wait.rate},
             "exit_code": self.exit_code,
             "spec": asdict(self.spec.shown()),
         }
@@ -204,6 +207,7 @@ def status_in(folder: BatchFolder, reader: BatchReader) -> BatchStatus:
         names=names,
         without_rest=reader.is_input_cut(),
         turn=reader.turn(),
+        wait=reader.wait() if held and left and row.state in ACTIVE else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, QUEUED, Tally
 from batchq.pace import budgets_of, over_budget
 from batchq.spec import BatchSpec
+from batchq.store.rows import Wait
 from batchq.units import amount_words
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ def status_text(
     if status.rate:
         left = "" if status.remaining_seconds is None else f", {duration(status.remaining_seconds)} left"
         lines.append(("rate", rate(status.rate) + left))
+    lines += [("waits", wait_words(status.wait))] if status.wait else []
     if status.reason:
         lines.append(("reason", shorten(status.reason, 400)))
     if status.holder:
@@ -302,6 +305,16 @@ def spent_words(spent: Mapping[str, float]) -> str:
         '12,345,678,901 tokens, 0.00000855 usd'
     """
     return ", ".join(f"{amount_words(amount)} {unit}" for unit, amount in spent.items())
+
+
+def wait_words(wait: Wait) -> str:
+    """What nothing begins for, such as ``the server asks to wait 2.0 s more``."""
+    left = duration(max(0.0, wait.until - time.time()))
+    if wait.rate is None:
+        return f"the server asks to wait {left} more"
+    if "=" in wait.rate:
+        return f"{wait.rate} is used up for {left} more"
+    return f"{wait.rate} lets the next begin in {left}"
 
 
 def left_out_words(skipped: Mapping[str, int]) -> str:

@@ -95,7 +95,13 @@ class ServerBatches:
 
         for told in following.statuses(self.client, self.path(batch_id)):
             status = restored_status(told)
-            display.show(Progress(status.state, status.reason, status.input_done, status.tally, spent=status.spent))
+            display.show(
+                Progress(
+                    *(status.state, status.reason, status.input_done, status.tally),
+                    spent=status.spent,
+                    wait=status.wait,
+                )
+            )
             if not following.goes_on(told):
                 return status
         raise AssertionError("statuses go on and on")

@@ -9,9 +9,12 @@ from typing import Final
 from batchq.pace import Book, Rate, budgets_of, rates_of
 from batchq.store import connection as db
 from batchq.store.connection import SQL
+from batchq.store.rows import Wait
 
 HOLD: Final = "hold"
 """The row of the batch-wide wait after an overload."""
+TOLD_SECONDS: Final = 2.0
+"""A rate that lets the next begin sooner is nothing that people wait for."""
 
 
 class StoredBook(Book):
@@ -98,6 +101,21 @@ class StoredBook(Book):
         """Add to what was spent; all of it then."""
         self._connection.executemany(SQL["add_spent"], amounts.items())
         return dict(self._connection.execute(SQL["read_spent"]).fetchall())
+
+
+def read_wait(connection: db.Connection) -> Wait | None:
+    """What nothing of a batch begins for, where that takes long enough to be told."""
+    now = time.time()
+    waits: list[Wait] = []
+    for name, unit, amount, seconds, until_ms, ahead_ns in connection.execute(SQL["read_waits"]).fetchall():
+        until = until_ms / 1000
+        if not 0 < until - now <= ahead_ns / 1e9 + 1:  # over; or somebody has set the clock
+            continue
+        if name == HOLD:
+            return Wait(until)
+        if until - now >= TOLD_SECONDS:
+            waits.append(Wait(until, str(Rate(unit, amount, seconds))))
+    return max(waits, default=None)
 
 
 def boot_id() -> str:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchq.errors import StoreError
-from batchq.model import FAILED, BatchRow, Position, Tally
+from batchq.model import ACTIVE, FAILED, BatchRow, Position, Tally
 from batchq.spec import BatchSpec
 from batchq.store import connection as db
 from batchq.store.connection import SQL
-from batchq.store.rows import ErrorGroup, Interval, Progress, ResultRow, Share, Tries
+from batchq.store.pace import read_wait
+from batchq.store.rows import ErrorGroup, Interval, Progress, ResultRow, Share, Tries, Wait
 from batchq.store.turns import Turn, read_turn
 
 RATE_SECONDS: Final = 60
@@ -90,7 +91,8 @@ class BatchReader:
         """State and counts in one read, and what was spent by then or a little later."""
         state, reason, done, *counts, changed_at = self._connection.execute(SQL["read_progress"]).fetchone()
         tally = Tally(*counts)._replace(reused=self._reused())
-        return Progress(state, reason, bool(done), tally, changed_at, self.spent())
+        wait = self.wait() if state in ACTIVE and tally.done < tally.items else None
+        return Progress(state, reason, bool(done), tally, changed_at, self.spent(), wait)
 
     def _reused(self) -> int:
         reused: int = 0 if self._is_old() else self._connection.execute(SQL["read_reused"]).fetchone()[0]
@@ -114,6 +116,10 @@ class BatchReader:
         if self._is_old():
             return {}
         return dict(self._connection.execute(SQL["read_spent"]).fetchall())
+
+    def wait(self) -> Wait | None:
+        """What nothing begins for, where that takes long enough to be told."""
+        return None if self._is_old() else read_wait(self._connection)
 
     def turn(self) -> Turn:
         """Its place in the queue of a server."""

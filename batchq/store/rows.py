@@ -12,12 +12,25 @@ NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 """Of a batch whose handlers have spent nothing."""
 
 
+class Wait(NamedTuple):
+    """What nothing of a batch begins for.
+
+    Attributes:
+        until: seconds since 1970.
+        rate: the limit that lets nothing begin before; None where a server wants that.
+    """
+
+    until: float
+    rate: str | None = None
+
+
 class Progress(NamedTuple):
     """What somebody who follows a batch sees: its state and its tally, at one moment.
 
     Attributes:
         changed_at: seconds since 1970 at which its state or its limits were changed.
         spent: by unit, what handlers have spent.
+        wait: what nothing begins for; None where it need not wait.
     """
 
     state: str
@@ -26,6 +39,7 @@ class Progress(NamedTuple):
     tally: Tally
     changed_at: float = 0.0
     spent: Mapping[str, float] = NOTHING
+    wait: Wait | None = None
 
 
 class Standing(NamedTuple):

@@ -657,6 +657,9 @@ DELETE FROM pace WHERE name = ?;
 -- read_pace
 SELECT name, until_ns, boot, until_ms, ahead_ns FROM pace WHERE until_ns IS NOT NULL;
 
+-- read_waits
+SELECT name, unit, amount, seconds, until_ms, ahead_ns FROM pace WHERE until_ms IS NOT NULL;
+
 -- pay
 UPDATE pace SET until_ns = ?, boot = ?, until_ms = ?, ahead_ns = ? WHERE name = ?;
 

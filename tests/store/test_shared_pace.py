@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from batches import make_batch
 from earlier import make_earlier
 
+from batchq.app.text import wait_words
 from batchq.store import pace
 from batchq.store.batch import BatchReader, BatchStore, set_limits
 from batchq.store.connection import SCHEMA_VERSION, open_writer, transaction
@@ -46,6 +48,26 @@ def test_wait_is_remembered_and_does_not_outlive_a_reboot_by_more_than_it_was(
         connection.execute("UPDATE pace SET until_ms = until_ms + 86400000")
     with closing(BatchStore(database)) as store:
         assert 500 < store.held_seconds() <= 600
+
+
+def test_what_a_batch_waits_for_is_told_to_those_who_look(tmp_path: Path) -> None:
+    database = make_batch(tmp_path, ["1"], rates=("600/m", "tokens=90k/h"))
+    with closing(BatchReader.open(database)) as reader, closing(open_writer(database)) as connection:
+
+        def wait_after(write: Callable[[StoredBook], object]) -> str:
+            with transaction(connection):
+                write(StoredBook(connection))
+            return "nothing" if (wait := reader.wait()) is None else wait_words(wait)
+
+        assert wait_after(lambda book: book.lease(1)) == "nothing"
+        assert wait_after(lambda book: book.charge({"tokens": 1700})).startswith("tokens=90,000/h is used up for 1 min")
+        assert wait_after(lambda book: book.hold(1000)).startswith("the server asks to wait 16 min ")
+        assert wait_after(lambda book: book.hold(0)).startswith("tokens=")
+        wait_after(lambda book: book.limit(["10/d"], []))
+        assert wait_after(lambda book: book.lease(1)).startswith("10/d lets the next begin in 2 h ")
+        # Somebody has set the clock back: nobody knows any more.
+        connection.execute("UPDATE pace SET until_ms = until_ms + 86400000")
+        assert reader.wait() is None
 
 
 def test_file_of_an_earlier_batchq_is_read_as_it_is_and_brought_up_to_date_when_written(tmp_path: Path) -> None:

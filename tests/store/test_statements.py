@@ -26,7 +26,7 @@ COLD = {
     "read_error_groups", "count_error_groups",  # likewise
     "count_chunks",  # persist-queue's counts, not used in a run
     "has_spent", "read_pace", "read_rates", "read_spent", "read_budgets", "forget_budgets",  # a row a limit or unit
-    "spend_reserved", "read_waiting",  # likewise
+    "spend_reserved", "read_waiting", "read_waits",  # likewise
     "read_turn",  # the one row of the batch
     "find_items", "near_items",  # somebody asks for one item; an index would cost each insert
     "read_written",  # one row at most
