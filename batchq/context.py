@@ -7,13 +7,13 @@ import concurrent.futures
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from batchq.errors import ConfigError
-from batchq.pace import ITEMS, Book, Charge
+from batchq.pace import ITEMS, Booking, Charge
 
 NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 LOOK_SECONDS: Final = 0.5
@@ -31,8 +31,8 @@ class Till(Protocol):
     def limits_spending(self) -> bool:
         """Whether a rate or a budget limits what is spent."""
 
-    def charge(self, write: Callable[[Book], Charge]) -> concurrent.futures.Future[Charge]:
-        """Write something into the book of what is spent; the answer is what `write` has returned."""
+    def charge(self, booking: Booking) -> concurrent.futures.Future[Charge]:
+        """Write something into the book of what is spent."""
 
     def begin_wait(self) -> None:
         """From now on the attempt waits for its turn, which is no time of the handler's."""
@@ -86,7 +86,7 @@ class Spending:
         if till is not None and self._amounts:
             first, reserves, may_wait = self._amounts, self._reserved, not self._is_due
             self._charged = till.charge(
-                (lambda book: book.charge(first, reserves, may_wait)) if counts else (lambda book: book.again(first))
+                Booking("charge", (first, reserves, may_wait)) if counts else Booking("again", (first,))
             )
         self._pace = 0
         self._missed = False
@@ -107,7 +107,7 @@ class Spending:
         given_back = {unit: -amount for unit, amount in self._reserved.items() if amount}
         self._reserved = {}
         if self._till and (difference or given_back):
-            self._till.charge(lambda book: book.charge(difference, given_back))
+            self._till.charge(Booking("charge", (difference, given_back)))
 
     def wait(self) -> None:
         """Wait, in a thread, until what was charged may be used."""
@@ -153,13 +153,13 @@ class Spending:
         """What waited is spent from now on."""
         if self._waits:
             amounts, reserved = self._amounts, self._reserved
-            till.charge(lambda book: book.begin(amounts, reserved))
+            till.charge(Booking("begin", (amounts, reserved)))
             self._waits = False
 
     def _take_back(self, till: Till) -> None:
         amounts = self._amounts
         if self._waits:
-            till.charge(lambda book: book.give_up(amounts))
+            till.charge(Booking("give_up", (amounts,)))
         elif self._counts:
             self.settle(**dict.fromkeys(amounts, 0.0))
 
@@ -177,9 +177,9 @@ class Spending:
         """When it may be used instead, where the time that was known counts no more."""
         if self._missed:
             amounts = {**self._amounts, ITEMS: 1.0}
-            return till.charge(lambda book: book.again(amounts)) if till.held() <= 0 else None
+            return till.charge(Booking("again", (amounts,))) if till.held() <= 0 else None
         amounts = self._amounts
-        return till.charge(lambda book: book.again(amounts)) if till.pace != self._pace else None
+        return till.charge(Booking("again", (amounts,))) if till.pace != self._pace else None
 
 
 @dataclass(frozen=True)

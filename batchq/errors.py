@@ -13,11 +13,13 @@
     │   ├── SealBroken             the batch's folder names code, and did not come from this user
     │   ├── OutputError            the file for results cannot be made, or may not be replaced
     │   ├── HomeError              the home folder cannot be used
+    │   ├── ClusterUnfit           the workers of the Dask cluster have another Python or batchq
     │   ├── ServerRefused          the server of --server does not do what it is asked for
     │   ├── NotAllowed             the owner of the server has not allowed that
     │   └── StoreError             batch.db is newer, damaged or no batch at all
     ├── BatchBusy                  exit 75: another process supervises that batch
     ├── ServerUnreachable          exit 69: the server of --server does not answer
+    ├── ClusterUnreachable         exit 69: the Dask cluster does not answer, or has no worker
     ├── ServerFailed               exit 70: that server answers with a fault of its own
     ├── ServerBusy                 exit 75: another server runs on that home
     ├── ServerSilent               exit 75: the server of the home gives no answer
@@ -269,6 +271,40 @@ class ServerUnreachable(BatchqError):
         self.reason = reason
         self.hint = hint
         self.was_lost = was_lost
+
+
+class ClusterUnfit(UsageError):
+    """No worker of the Dask cluster can run the batch.
+
+    Args:
+        why: in words.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, "Install the same batchq, under the same Python, wherever a Dask worker runs.")
+
+
+class ClusterUnreachable(BatchqError):
+    """The Dask cluster of a batch does not answer, or has no worker.
+
+    Args:
+        name: its scheduler.
+        reason: what went wrong.
+
+    Example:
+        >>> str(ClusterUnreachable("tcp://10.0.0.5:8786", "it has had no worker for 60 s"))
+        'cannot use tcp://10.0.0.5:8786: it has had no worker for 60 s'
+    """
+
+    exit_code = 69
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"cannot use {name}: {reason}")
+        self.name = name
+        self.reason = reason
+        self.hint = (
+            "Are `dask scheduler` and `dask worker` running there? `batchq resume ID --engine local` does without."
+        )
 
 
 class ServerFailed(BatchqError):

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from batchq.errors import ConfigError
 from batchq.units import SECONDS, amount_of, amount_words
@@ -210,6 +210,33 @@ class Charge:
     start_ns: int
     over: str | None = None
     waits: bool = False
+
+
+BOOKINGS: Final = frozenset({"lease", "give_back", "charge", "begin", "give_up", "again", "hold"})
+"""What a worker does with a book."""
+
+
+@dataclass(frozen=True)
+class Booking:
+    """Something to do with a book, in a form that can be sent to where it is kept.
+
+    Attributes:
+        name: of the method.
+        what: its arguments.
+
+    Example:
+        >>> Booking("lease", (5,))(Book()) is None
+        True
+    """
+
+    name: str
+    what: tuple[Any, ...]
+
+    def __call__(self, book: Any) -> Any:
+        """Do it."""
+        if self.name not in BOOKINGS:
+            raise ValueError(f"a book has no {self.name!r}")
+        return getattr(book, self.name)(*self.what)
 
 
 class Book:

@@ -13,6 +13,10 @@ STDIN: Final = "-"
 """How an input is named that is read from standard input."""
 PROGRAM: Final = "<program>"
 """The path of an input that a program hands over, item by item."""
+LOCAL: Final = "local"
+DASK: Final = "dask"
+ENGINES: Final = (LOCAL, DASK)
+"""What runs the workers of a batch: processes of this machine, or a Dask cluster."""
 _OF_A_FILE: Final = ("path", "name", "format", "size", "mtime_ns")
 """What is stored of each of several files."""
 
@@ -159,6 +163,8 @@ class BatchSpec:
             has returned; empty for none.
         work: ready-made work that runs instead of a function, as `ready.Kind.check` returned it; `target` is its title
             then. None for a function.
+        engine: one of `ENGINES`.
+        scheduler: address of the Dask scheduler; None for a cluster that is started for the batch.
     """
 
     target: str
@@ -209,6 +215,8 @@ class BatchSpec:
     reuse: tuple[str, ...] = ()
     reuse_changed: bool = False
     cache: str | None = None
+    engine: str = LOCAL
+    scheduler: str | None = None
 
     @property
     def has_commands(self) -> bool:

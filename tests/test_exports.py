@@ -35,7 +35,7 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
 
 
 def test_a_worker_loads_neither_the_command_line_nor_the_app() -> None:
-    loaded = _loaded_by("import batchq.engine.worker")
+    loaded = _loaded_by("import batchq.engine.process")
     assert [
         n for n in loaded if n.startswith(("batchq.app", "batchq.cli", "click", "tqdm", "concurrent.futures.process"))
     ] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ from batchq.app.outfile import check_new
 from batchq.app.signature import is_in_variable
 from batchq.app.source import source_of
 from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choice, check_count, check_number
-from batchq.errors import UsageError
+from batchq.errors import ConfigError, UsageError
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
 from batchq.ready import KINDS, PAID, kind
 from batchq.redaction import fields_of
-from batchq.spec import BatchSpec
+from batchq.spec import DASK, ENGINES, LOCAL, BatchSpec
 from batchq.units import bytes_of, moment_of, share_of
 from batchq.urls import addresses_of
 
+SCHEDULER: Final = re.compile(r"[a-z]+://[^\s/]+/?")
 NOTHING_TO_RUN: Final = "it is not said what is to run over the items"
 WHAT_TO_RUN: Final = f"Name a function with --func, or use {', '.join('--' + name for name in KINDS)}."
 
@@ -87,6 +89,8 @@ class StartRequest:
         cache: a folder of results that batches share.
         work: ready-made work instead of a function: its ``kind``, of `ready.KINDS`, and its options.
         then: TARGETs of the stages that come after `func` or `work`, each called with what the one before returned.
+        engine: what runs the workers, one of `spec.ENGINES`; None for ``dask`` with a `scheduler`, else ``local``.
+        scheduler: address of a Dask scheduler.
     """
 
     input: str | Sequence[str]
@@ -145,6 +149,8 @@ class StartRequest:
     reuse_changed: bool = False
     cache: str | None = None
     then: Sequence[str] = ()
+    engine: str | None = None
+    scheduler: str | None = None
 
 
 def spec_of(request: StartRequest) -> BatchSpec:
@@ -157,6 +163,7 @@ def spec_of(request: StartRequest) -> BatchSpec:
     check_number("--grace", request.grace)
     check_choice("--durability", request.durability, DURABILITIES)
     check_choice("--nan", request.nan, NANS)
+    engine = engine_name(request.engine, request.scheduler)
     check_count("--retry-attempts", request.retry_attempts)
     check_number("--retry-delay", request.retry_delay)
     check_number("--retry-backoff", request.retry_backoff, least=1.0)
@@ -222,6 +229,8 @@ def spec_of(request: StartRequest) -> BatchSpec:
         reuse=tuple(dict.fromkeys(request.reuse)),
         reuse_changed=request.reuse_changed,
         cache=None if request.cache is None else _folder("--cache", request.cache, cwd),
+        engine=engine,
+        scheduler=request.scheduler,
     )
 
 
@@ -254,6 +263,26 @@ def _work_of(request: StartRequest, cwd: Path) -> tuple[str, Path, dict[str, Any
         )
     work = {"kind": name, **kind(name).check(asked)}
     return work["title"], cwd, work
+
+
+def engine_name(engine: str | None, scheduler: str | None) -> str:
+    """What runs the workers, where ``--engine`` and ``--scheduler`` say this.
+
+    Raises:
+        UsageError: one of them cannot be used, or they exclude each other.
+
+    Example:
+        >>> engine_name(None, "tcp://10.0.0.5:8786"), engine_name(None, None)
+        ('dask', 'local')
+    """
+    if scheduler is not None and not SCHEDULER.fullmatch(scheduler):
+        raise ConfigError("--scheduler", scheduler, "an address such as tcp://10.0.0.5:8786")
+    if engine is None:
+        return LOCAL if scheduler is None else DASK
+    check_choice("--engine", engine, ENGINES)
+    if engine == LOCAL and scheduler is not None:
+        raise UsageError("--engine local and --scheduler exclude each other")
+    return engine
 
 
 def stages_of(then: Iterable[str], cwd: Path) -> tuple[str, ...]:

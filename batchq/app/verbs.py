@@ -12,10 +12,12 @@ from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
-from batchq.app.request import StartRequest, spec_of, stages_of
+from batchq.app.request import StartRequest, engine_name, spec_of, stages_of
+from batchq.app.rest import has_rest, input_ended_hint, input_lost, read_on
 from batchq.app.reuse import check_reuse, prepare_reuse
 from batchq.app.stages import check_stage
 from batchq.app.status import BatchStatus, status_of
+from batchq.engine.engines import engine_of, fitted
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
 from batchq.engine.supervisor import Supervisor
@@ -43,7 +45,6 @@ from batchq.store.reading import reading
 from batchq.store.rerun import rerun
 from batchq.store.reserve import make_reserve
 from batchq.store.seal import Seal
-from batchq.store.skipped import reopen_input
 from batchq.store.turns import OWN, disown
 
 CANNOT_LOCK: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -83,13 +84,20 @@ def start(
     spec = check_work(spec)
     check_reuse(home, spec)
     reader = open_reader(spec.source, stdin=stdin, strict_first=True)
+    elsewhere: Engine | None = None
     try:
         prepare(home, spec, hooks.note)
+        elsewhere = engine_of(spec, hooks.note)
+        if request.workers is None:
+            spec = fitted(spec, elsewhere)
         folder = make(home, request.batch_id, spec)
         prepare_reuse(home, folder, spec, hooks.note)
     except BaseException:
         reader.close()
+        if elsewhere is not None:
+            elsewhere.close()
         raise
+    engine = elsewhere or engine
     hooks = announcing(hooks, home, folder, spec)
     return Session(folder.batch_id, spec, Supervisor(folder, reader, hooks, engine, outfile=outfile_of(spec)))
 
@@ -173,6 +181,8 @@ def resume(
     no_strict: bool = False,
     served: bool = False,
     then: Sequence[str] | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
 ) -> Session | BatchStatus:
     """Go on with a batch; its status instead of a session where there is nothing to do for this process.
 
@@ -190,6 +200,8 @@ def resume(
         no_strict: from here on a record that cannot be read fails alone.
         served: a server goes on with it, whose turn has come; what was paused meanwhile stays so.
         then: likewise of all later stages; empty for none.
+        engine: what runs what is left, one of `spec.ENGINES`; None for what did so before.
+        scheduler: address of a Dask scheduler that does so.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
@@ -200,7 +212,7 @@ def resume(
     now = status_of(folder)
     if served and not now.is_wanted:
         return now
-    reopens = read_all and _has_rest(now)
+    reopens = read_all and has_rest(now)
     if (now.state in ENDED and not reopens) or (unpaused and now.holder is not None):
         if now.state in ENDED and now.spec.out and _is_ours(home, folder, now.spec):
             write_rest(folder, now.spec, hooks.note)
@@ -208,9 +220,11 @@ def resume(
     descriptors.require(now.spec.workers)
     folder.supervise().release()  # Refused before the target is loaded, which may take long.
     if now.input_cut and not input_ended:
-        raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
+        raise UsageError(input_lost(now.spec), input_ended_hint(batch_id))
     spec, pickled = _function_of(home, folder, now.spec, func, setup, then)
     spec = replace(spec, strict=spec.strict and not no_strict)
+    if engine is not None or scheduler is not None:
+        spec = replace(spec, engine=engine_name(engine, scheduler), scheduler=scheduler)
     prepare_reuse(home, folder, spec, hooks.note)
     if spec != now.spec:
         respecify_locked(home, folder, spec, pickled)
@@ -218,13 +232,14 @@ def resume(
     _tell_dropped(now.spec, spec, hooks.note)
     if reopens:
         spec = replace(spec, source=replace(spec.source, limit=None))
-        _read_on(folder, spec)
+        read_on(folder, spec)
     if not served and now.turn.served == OWN:
         disown(folder.database)
     supervisor = Supervisor(
         folder,
         None,
         announcing_again(hooks, home, folder, spec),
+        engine_of(spec, hooks.note),
         ignore_changed_input=ignore_changed_input,
         input_ended=input_ended,
         outfile=outfile_of(spec),
@@ -238,7 +253,7 @@ def check_can_go_on(home: Home, batch_id: str) -> None:
     folder = home.find(batch_id)
     now = status_of(folder)
     if now.input_cut:
-        raise UsageError(_input_lost(now.spec), _input_ended(batch_id))
+        raise UsageError(input_lost(now.spec), input_ended_hint(batch_id))
     if not _is_ours(home, folder, now.spec):
         raise SealBroken(batch_id, bool(now.spec.setup), len(now.spec.stages))
 
@@ -302,35 +317,6 @@ def retry(
     if from_stage is not None:
         check_stage(now.spec, from_stage)
     return rerun(folder.database, now.spec.durability, is_chosen, moved, from_stage)
-
-
-def _has_rest(now: BatchStatus) -> bool:
-    """Whether the input of a batch was cut off by its limit; raises `UsageError` where nobody can read it on."""
-    if now.spec.source.limit is None or now.state in ENDED - {COMPLETED}:
-        return False
-    if now.spec.source.is_once:
-        raise UsageError("its input cannot be read on: nobody can read it a second time, as it was no file")
-    return True
-
-
-def _read_on(folder: BatchFolder, spec: BatchSpec) -> None:
-    """Open the input of a batch again; raises `UsageError` where it is no longer there."""
-    open_reader(spec.source).close()
-    lock = folder.supervise()
-    try:
-        reopen_input(folder.database, spec)
-    finally:
-        lock.release()
-
-
-def _input_lost(spec: BatchSpec) -> str:
-    if spec.source.is_program:
-        return "the rest of its items is known only to the program that began it: run that again with the same batch_id"
-    return "standard input was cut off, and cannot be read again from where it was"
-
-
-def _input_ended(batch_id: str) -> str:
-    return f"`batchq resume {batch_id} --input-ended` goes on with what was stored of it."
 
 
 def _leave(folder: BatchFolder, event: str) -> str:

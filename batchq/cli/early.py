@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 WITH_A_VALUE: Final = frozenset({"--home", "--server", "--token-file"})
 """Options that may stand before the verb, and have a word behind them."""
-NO_WORKER: Final = frozenset({"-h", "--help", "--version", "-d", "--detach", "--queue", "--server"})
+NO_WORKER: Final = frozenset(
+    {"-h", "--help", "--version", "-d", "--detach", "--queue", "--server", "--engine", "--scheduler"}
+)
 """Whoever says one of these runs nothing in this process."""
 NO_WORKER_IF_SET: Final = frozenset({"BATCHQ_SERVER", "BATCHQ_READY_FD"})
 """Likewise; a detached child has its output read to the end, which the new process would hold open."""

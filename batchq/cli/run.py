@@ -15,6 +15,7 @@ from batchq.cli.console import Console, common_options, complain, run_command
 from batchq.cli.control import cancel, check, pause, prune, rm, wait
 from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_child, tell_ready
 from batchq.cli.doctor import doctor, warn_of_descriptors
+from batchq.cli.engine_options import resume_engine, start_engine
 from batchq.cli.group import Verbs
 from batchq.cli.input_options import start_inputs
 from batchq.cli.item import show
@@ -36,6 +37,7 @@ from batchq.cli.signals import obeyed
 from batchq.cli.tryout import try_command
 from batchq.cli.work_options import from_stage_option, gather_work, other_stages, start_work
 from batchq.config import MAX_CONCURRENCY
+from batchq.spec import LOCAL
 
 if TYPE_CHECKING:
     from batchq.app.status import BatchStatus
@@ -111,6 +113,7 @@ def cli(context: click.Context) -> None:
 )
 @start_work
 @start_reuse
+@start_engine
 @start_inputs
 @start_retries
 @start_results
@@ -177,7 +180,8 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
 
     from batchq.engine.local import LocalEngine
 
-    if console.engine is None and not is_child():
+    elsewhere = options["scheduler"] or options["engine"] not in (None, LOCAL)
+    if console.engine is None and not is_child() and not elsewhere:
         console.engine = LocalEngine.warmed_up()
     return _begin(console, console.engine, options)
 
@@ -226,6 +230,7 @@ def _begin(console: Console, engine: LocalEngine | None, options: dict[str, Any]
 )
 @click.option("--setup", metavar="TARGET", help='Another setup for what is left; "" for none.')
 @other_stages
+@resume_engine
 @click.option("--served", is_flag=True, hidden=True)  # a server says it, of whose turn has come
 @detach_option
 @common_options

@@ -22,7 +22,7 @@ OF_A_WHOLE_BATCH: Final = frozenset(
         *("batch_id", "concurrency", "workers", "chunk_size", "limit", "durability", "grace", "max_uncommitted"),
         *("retry_budget", "no_breaker", "halt", "adaptive", "deadline", "memfree", "on_finish", "detach"),
         *("notify", "notify_at", "out", "overwrite", "max_tasks_per_worker", "max_worker_memory"),
-        *("reuse", "reuse_changed", "cache", "queue", "priority", "server", "token_file"),
+        *("reuse", "reuse_changed", "cache", "queue", "priority", "server", "token_file", "engine", "scheduler"),
     }
 )
 """Options of `start` that say nothing about a single item."""

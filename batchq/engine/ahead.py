@@ -10,9 +10,14 @@ QUIET_RATE: Final = 0.05
 
 
 class Ahead:
-    """The rate at which items are begun, and what follows from it."""
+    """The rate at which items are begun, and what follows from it.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: fetch so many items as are begun in so long.
+    """
+
+    def __init__(self, seconds: float = AHEAD_SECONDS) -> None:
+        self._seconds = seconds
         self._begun = 0
         self._rate = 0.0
         self.low_water = 0
@@ -26,7 +31,7 @@ class Ahead:
         """So long was it since the last call: the rate is the mean of the one before and of the one since."""
         self._rate = 0.5 * self._rate + 0.5 * self._begun / seconds
         self._begun = 0
-        self.low_water = int(self._rate * AHEAD_SECONDS / 2)
+        self.low_water = int(self._rate * self._seconds / 2)
 
     @property
     def is_quiet(self) -> bool:
@@ -35,4 +40,4 @@ class Ahead:
 
     def wanted(self, idle: int, there: int) -> int:
         """Items to ask for, with so many idle slots and so many items there."""
-        return max(idle, int(self._rate * AHEAD_SECONDS)) - there
+        return max(idle, int(self._rate * self._seconds)) - there

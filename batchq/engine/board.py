@@ -14,9 +14,11 @@ import mmap
 import os
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from batchq.engine.signs import Signs, Told
 
 _CELL: Final = 8
 _HEADER: Final = 16
@@ -25,6 +27,8 @@ _STOP_ALL, _PLACES, _SLOTS, _HOLD_UNTIL, _HALT_BY, _DISK_FULL, _WAIT = range(7)
 _TIMEOUT_US, _ATTEMPTS, _PACE, _PACED, _WORKERS, _TRIED, _TRIED_AGAIN, _BRAKE_AT, _BUSY_UNTIL = range(7, 16)
 _PID, _WORKER, _STOP, _STARVING, _LEAVING, _BEAT, _CURRENT, _ALLOWED, _OVERLOADS, _OBEYED = range(10)
 _RETIRING, _FAILED = range(10, 12)
+_SHOWN: Final = (_PID, _STARVING, _CURRENT, _OVERLOADS, _OBEYED, _RETIRING, _FAILED)
+"""What a worker writes into its place, beside its beat and its slots."""
 
 
 class Limits(NamedTuple):
@@ -106,6 +110,22 @@ class Board:
     def held(self) -> bool:
         """Whether no worker may begin an item just now."""
         return self.place(0).held
+
+    def tell(self, told: Told) -> None:
+        """Tell the worker of the first place of this board, which is an image of another one, what that board tells it.
+
+        The second place stands for all others.
+        """
+        self._cells[_WAIT] = told.wait
+        self._cells[_BRAKE_AT] = told.brake_at
+        self.set_limits(told.limits)
+        self.set_counts(*told.counts)
+        mine, others = self.place(0), self.place(1)
+        others.starving = told.starving
+        others._cells[_FAILED] = told.failed
+        mine.allow(told.slots)
+        if told.stop:
+            mine.ask_to_stop()
 
     def wait(self, wait: bool) -> None:
         """Let no worker begin an item while `wait` holds: the machine is short of memory."""
@@ -216,6 +236,56 @@ class Place:
         until = time.monotonic_ns() + int(seconds * 1e9)
         # Two workers may write at once; either of their values does.
         self._header[cell] = max(self._header[cell], until)
+
+    @property
+    def held_until(self) -> tuple[int, int]:
+        """When `hold` ends, and when `overloaded` does (monotonic clock of this machine, nanoseconds)."""
+        return int(self._header[_HOLD_UNTIL]), int(self._header[_BUSY_UNTIL])
+
+    def seconds_held(self) -> tuple[float, float]:
+        """So many seconds are left of both."""
+        now = time.monotonic_ns()
+        holds, busy = self.held_until
+        return max(0, holds - now) / 1e9, max(0, busy - now) / 1e9
+
+    def hold_on(self, seconds: tuple[float, float]) -> None:
+        """As `hold`, and as `overloaded`, for so many seconds each, where that is not over yet."""
+        for cell, each in zip((_HOLD_UNTIL, _BUSY_UNTIL), seconds, strict=True):
+            if each > 0:
+                self._hold(cell, each)
+
+    def told(self) -> Told:
+        """What the worker of this place is told, where that cannot see the board."""
+        return Told(
+            self.stop,
+            self.slots,
+            self.limits,
+            self.counts,
+            bool(self._header[_WAIT]),
+            int(self._header[_BRAKE_AT]),
+            sum(cell[0] for cell in self._all_failed) - int(self._cells[_FAILED]),
+            self.others_starve,
+        )
+
+    def signs(self, slots: int) -> Signs:
+        """What this worker shows of itself, with the seq in each of its first `slots` slots."""
+        cells = self._cells
+        return Signs(
+            self.beat, tuple(cells[cell] for cell in _SHOWN), int(self._header[_HALT_BY]), bytes(self.seen[:slots])
+        )
+
+    def show(self, signs: Signs) -> None:
+        """Show on this board what the worker of this place shows elsewhere."""
+        for cell, value in zip(_SHOWN, signs.cells, strict=True):
+            self._cells[cell] = value
+        if signs.halt_by:
+            self.ask_to_halt(signs.halt_by)
+        seen = memoryview(signs.seen).cast("q")
+        self.seen[: len(seen)] = seen
+
+    def show_begun(self, seqs: Sequence[int]) -> None:
+        """Show that just these items were begun and have not ended."""
+        self.seen[:] = memoryview(array("q", [*seqs, *[0] * (len(self.seen) - len(seqs))]))
 
     @property
     def held(self) -> bool:

@@ -17,6 +17,7 @@ from batchq.engine.limits import Stake, retry_config, settle, shares
 from batchq.engine.local import Engine, WorkerHandle
 from batchq.engine.orders import LEFT_FAILED, WorkerSpec
 from batchq.engine.quarantine import Verdict, judge_alone, lane_to_run, quarantine_lanes
+from batchq.engine.recovery import INTERRUPTIONS
 from batchq.engine.retry import RetryHandler
 from batchq.engine.watchdog import ABANDONED, Watchdog
 from batchq.errors import ItemTimeout
@@ -144,7 +145,9 @@ class Crew:
 
     def _seat(self) -> None:
         """Give the shares of the concurrency to places: those of workers that stay come first, then vacant ones."""
-        parts = shares(self._concurrency, self._row.spec.workers)
+        self._capacity = capacity = self._engine.capacity
+        workers = self._row.spec.workers if capacity is None else max(1, min(capacity, self._row.spec.workers))
+        parts = [min(slots, self.board.slots) for slots in shares(self._concurrency, workers)]
         stay = [place for place in self._places if not place.retiring]
         stay.sort(key=lambda place: (place.worker is None, place.index))
         for place in self._places:
@@ -233,6 +236,8 @@ class Crew:
     def staff(self, progress: Progress) -> None:
         """Fill vacant places: with quarantine first, then as many workers as there is work for."""
         self._see_who_retires()
+        if self._engine.capacity != self._capacity:
+            self._seat()
         self._fill_vacant(progress)
         self.share_out()
 
@@ -297,22 +302,27 @@ class Crew:
                 if still:
                     self._hung(place, worker, still)
                 else:
-                    self._crashed(place, worker, by_us=still == ABANDONED)
+                    self._crashed(place, worker, by_us=still == ABANDONED, is_lost=worker.is_lost())
                 continue
             if report is not None and report.left == LEFT_FAILED:
                 self.fault = self.fault or Ending(HALTED, report.reason, exit_code=report.exit_code)
             # A claim may have reached it when it had already put everything back.
             self._store.take_over(worker.spec.claimant)
 
-    def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False) -> None:
-        """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once."""
+    def _crashed(self, place: _Place, worker: WorkerHandle, by_us: bool = False, is_lost: bool = False) -> None:
+        """A worker died: whatever it had begun is suspect, the rest of what it held goes back at once.
+
+        Of one that is lost only what was in flight in such a case again and again.
+        """
         how = worker.how_it_died()
         here = self.board.place(place.index)
         begun = self._store.without_outcome(here.begun)
         log.warning("worker %d died (%s) with %d items begun", here.worker, how, len(begun))
         self._end_commands(begun)
         verdict = Verdict()
-        if not by_us:
+        if is_lost:
+            verdict = self.judge(self._store.often_interrupted(begun, INTERRUPTIONS - 1), worker.spec.lane, how)
+        elif not by_us:
             verdict = self.judge(begun, worker.spec.lane, how)
             place.failures = 0 if here.entered else place.failures + 1
             if place.failures >= START_FAILURES:

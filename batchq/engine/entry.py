@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def prepare(parent: Pipe) -> None:
-    """The first that the process does, see `worker.prepare`: with it, it has imported all that it needs."""
-    from batchq.engine import worker
+    """The first that the process does, see `process.prepare`: with it, it has imported all that it needs."""
+    from batchq.engine import process
 
-    worker.prepare(parent)
+    process.prepare(parent)
 
 
 def be_ready() -> None:
@@ -21,7 +21,7 @@ def be_ready() -> None:
 
 
 def work(spec: WorkerSpec) -> WorkerReport:
-    """Run items of a batch, see `worker.work`."""
-    from batchq.engine import worker
+    """Run items of a batch, see `process.work`."""
+    from batchq.engine import process
 
-    return worker.work(spec)
+    return process.work(spec)

@@ -44,6 +44,9 @@ class WorkerHandle(Protocol):
     def report(self) -> WorkerReport | None:
         """How it left; None when it died without a word."""
 
+    def is_lost(self) -> bool:
+        """Of one that died without a word: it may live on somewhere, so that nothing that it ran is to blame."""
+
     def how_it_died(self) -> str:
         """For people: the signal or the exit status."""
 
@@ -59,6 +62,10 @@ class WorkerHandle(Protocol):
 
 class Engine(Protocol):
     """What runs chunks."""
+
+    @property
+    def capacity(self) -> int | None:
+        """Workers that it can run side by side just now; None for as many as are asked for."""
 
     def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> WorkerHandle:
         """Start a worker; `wake` is called, from any thread, when it has ended."""
@@ -81,6 +88,11 @@ class LocalEngine:
         # Only this process holds the write end, so its end, whatever the cause, closes the pipe.
         self._parent, self._alive = _SPAWN.Pipe(duplex=False)
         self._spare: ProcessPoolExecutor | None = None
+
+    @property
+    def capacity(self) -> None:
+        """As many workers as are asked for."""
+        return None
 
     @classmethod
     def warmed_up(cls) -> LocalEngine | None:
@@ -119,7 +131,7 @@ class LocalEngine:
     def _submit(
         self, executor: ProcessPoolExecutor, task: Callable[..., _T], *arguments: object
     ) -> tuple[Future[_T], BaseProcess]:
-        with _STARTING, _hidden_main(), _blocked_signals():
+        with _STARTING, hidden_main(), _blocked_signals():
             future = executor.submit(task, *arguments)
             return future, next(iter(executor._processes.values()))  # no public way leads to its exit code
 
@@ -164,6 +176,10 @@ class LocalWorker:
         from batchq.engine.orders import WorkerReport
 
         return WorkerReport.of_fault(error)
+
+    def is_lost(self) -> bool:
+        """Never: its process is ours."""
+        return False
 
     def how_it_died(self) -> str:
         """The signal by name, or the exit status."""
@@ -239,7 +255,7 @@ def _start_quiet_tracker() -> None:
 
 
 @contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Start a child that does not import the program's main module again.
 
     Spawn would: a script without a main guard would then start itself for ever, and the command line would load

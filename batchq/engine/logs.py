@@ -11,7 +11,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,9 +81,20 @@ def log_handler(path: Path, who: str) -> logging.Handler:
     with contextlib.suppress(OSError):
         path.touch(mode=0o600)
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    lines_of(handler, who)
+    return handler
+
+
+def lines_of(handler: logging.Handler, who: str) -> None:
+    """Let `handler` make the lines of the batch's log, in which `who` speaks."""
     handler.setFormatter(_Lines(FORMAT))
     handler.addFilter(_Names(who))
-    return handler
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append lines that were made elsewhere to the batch's log."""
+    with contextlib.suppress(OSError), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write("".join(f"{line}\n" for line in lines))
 
 
 def log_line(path: Path, who: str, message: str) -> None:
@@ -96,6 +107,15 @@ def log_line(path: Path, who: str, message: str) -> None:
 
 def log_to(path: Path, who: str) -> None:
     """Send everything that this process says to the batch's log: log records, prints, and what C code writes."""
+    prints_to(path)
+    root = logging.getLogger()
+    root.addHandler(log_handler(path, who))
+    logging.getLogger("batchq").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def prints_to(path: Path) -> None:
+    """Send what this process prints, and what C code writes, to the batch's log."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -104,25 +124,31 @@ def log_to(path: Path, who: str) -> None:
         _Text(io.BufferedWriter(_Output(number, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True)
         for number in (1, 2)
     )
-    root = logging.getLogger()
-    root.addHandler(log_handler(path, who))
-    logging.getLogger("batchq").setLevel(logging.INFO)
-    logging.captureWarnings(True)
 
 
 def name_items(item_here: Callable[[], Item | None]) -> None:
     """Let the log name the item on whose behalf each line is written."""
     for handler in logging.getLogger().handlers:
-        for names in handler.filters:
-            if isinstance(names, _Names):
-                names.item_here = item_here
+        name_items_in(handler, item_here)
+
+
+def name_items_in(handler: logging.Handler, item_here: Callable[[], Item | None]) -> None:
+    """Let the lines of `handler` name the item on whose behalf each is written."""
+    for names in handler.filters:
+        if isinstance(names, _Names):
+            names.item_here = item_here
 
 
 def clean_lines(clean: Callable[[str], str]) -> None:
     """Let all that this process logs or prints go through `clean`; what C code and other processes write does not."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, _Lines):
-            handler.formatter.clean = clean
+        clean_lines_of(handler, clean)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, _Text):
             stream.clean = clean
+
+
+def clean_lines_of(handler: logging.Handler, clean: Callable[[str], str]) -> None:
+    """Let the lines of `handler` go through `clean`."""
+    if isinstance(handler.formatter, _Lines):
+        handler.formatter.clean = clean

@@ -13,7 +13,7 @@ from batchq.engine.gate import Gate
 from batchq.engine.http_errors import LONGEST_WAIT
 from batchq.engine.slot import Waits
 from batchq.model import Item
-from batchq.pace import PACES_SPENDING, PACES_STARTS, Book, Charge
+from batchq.pace import PACES_SPENDING, PACES_STARTS, Book, Booking, Charge
 
 
 class Enter(Protocol):
@@ -82,15 +82,15 @@ class Pacer:
 
     def _lease(self, pace: int, wanted: int) -> None:
         self._enter(
-            lambda book: book.lease(wanted),
+            Booking("lease", (wanted,)),
             lambda grant: self._in_loop(self.gate.granted, pace, grant),
             _give_up,
         )
 
     def _give_back(self, starts: int) -> None:
-        self._enter(lambda book: book.give_back(starts), lambda _: None, _give_up)
+        self._enter(Booking("give_back", (starts,)), lambda _: None, _give_up)
 
-    def charge(self, write: Callable[[Book], Charge]) -> concurrent.futures.Future[Charge]:
+    def charge(self, booking: Booking) -> concurrent.futures.Future[Charge]:
         """Charge something in the book; answers with what came of it."""
         charged: concurrent.futures.Future[Charge] = concurrent.futures.Future()
 
@@ -104,7 +104,7 @@ class Pacer:
             if charged.set_running_or_notify_cancel():
                 charged.set_exception(error)
 
-        self._enter(write, answer, failed)
+        self._enter(booking, answer, failed)
         return charged
 
     def _in_loop(self, method: Callable[..., None], *arguments: object) -> None:

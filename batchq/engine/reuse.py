@@ -30,6 +30,7 @@ MOST_KEYS: Final = 100_000
 """Keys of items that were claimed; of those that went to another worker nobody tells."""
 EMPTY: Final = ("null", '""', "[]", "{}")
 """Results that are none with --fail-empty."""
+CHANGED: Final = "the function has changed since the batch began: this worker neither takes nor keeps results"
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,13 @@ class Reuse:
             functions: that of the handler, and those of later stages.
         """
         if self._places and fingerprint_of(self._spec, *functions) != self._spec.fingerprint:
-            log.warning("the function has changed since the batch began: this worker neither takes nor keeps results")
-            self.close()
-            self._places, self._cache = [], None
+            log.warning(CHANGED)
+            self.drop()
+
+    def drop(self) -> None:
+        """Reuse nothing, and keep nothing, from now on."""
+        self.close()
+        self._places, self._cache = [], None
 
     def known(self, claim: Claim) -> dict[int, str]:
         """Of the items that are claimed, by seq, the results of those that were done before."""

@@ -52,6 +52,7 @@ class Runner:
         sink: where outcomes go, and whom to ask for items.
         seen: gets, at each slot's index, the seq that runs there, and 0 while none does.
         pacer: the rate limits and budgets; None where there are none and never will be.
+        ahead: how many items are asked for ahead of the slots.
 
     Example:
         runner = Runner(job, slots=10, sink=sink)
@@ -67,6 +68,7 @@ class Runner:
         sink: Sink,
         seen: MutableSequence[int] | memoryview | None = None,
         pacer: Pacer | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         self.job = job
         self.backlog: deque[Item] = deque()
@@ -87,7 +89,7 @@ class Runner:
         self._budgeted = job.retry.config.budget < 1
         self._lost = 0.0
         self._turned = 0.0
-        self._ahead = Ahead()
+        self._ahead = ahead or Ahead()
         self._asked = False
         self._ticker = Ticker(self._tick)
 

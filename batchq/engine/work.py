@@ -47,10 +47,15 @@ def load_work(spec: BatchSpec, pickled: bytes | None = None) -> Work:
 
 def stored_work(spec: BatchSpec, folder: BatchFolder) -> Work:
     """As `load_work`, of a batch whose function may be stored in its file."""
+    return load_work(spec, pickled_of(spec, folder))
+
+
+def pickled_of(spec: BatchSpec, folder: BatchFolder) -> bytes | None:
+    """The function of a batch by value, where it is stored so."""
     if spec.pickled_by is None:
-        return load_work(spec)
+        return None
     with contextlib.closing(BatchReader.open(folder.database)) as reader:
-        return load_work(spec, reader.handler()[0])
+        return reader.handler()[0]
 
 
 @contextlib.asynccontextmanager

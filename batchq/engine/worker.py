@@ -1,128 +1,78 @@
-"""A worker process: claim, run, record, and watch the supervisor. Its one entry is `work`.
+"""One worker: joins slots to a ledger and to a place on a board, whoever keeps these.
 
-supervisor ── WorkerSpec ──▶ work() ── loop with slots (Runner)
-           ── pipe ────────▶ watch thread: closed means that the supervisor is dead
-           ◀─ board ───────▶ what is begun here; stop; who starves
-                             Recorder thread ◀──▶ batch.db
+    Runner ── outcomes, attempts ──▶ Worker ──▶ ledger   (the Recorder of this process, or one elsewhere)
+           ◀── items ───────────────        ◀── claims
+                                            ◀─▶ place    (of the board, or of its image elsewhere)
+
+In a process of the local pool it has the process to itself, see `process`; in a worker of a cluster it is a guest in a
+thread, see `guest`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures.thread  # noqa: F401 - now, since later a handler may have used up all descriptors
 import contextlib
-import gc
 import logging
 import math
-import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
 from batchq.config import NAN_NULL
-from batchq.engine.board import Board, Limits
+from batchq.engine.ahead import Ahead
+from batchq.engine.board import Limits, Place
 from batchq.engine.job import Job
 from batchq.engine.lifetime import Lifetime
 from batchq.engine.limits import retry_config, share_of
 from batchq.engine.lines import LineCleaner
-from batchq.engine.logs import clean_lines, log_to, name_items
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerReport, WorkerSpec
 from batchq.engine.pacing import Pacer
-from batchq.engine.parent import Parent
 from batchq.engine.results import storing
 from batchq.engine.retry import RetryHandler, load_what_failures_need
-from batchq.engine.reuse import Reuse, reused
+from batchq.engine.reuse import reused
 from batchq.engine.runner import Runner
-from batchq.engine.work import opened, stored_work
+from batchq.engine.surroundings import Surroundings
+from batchq.engine.work import opened
 from batchq.errors import BatchqError, DiskFull
-from batchq.leaving import QuickExit
 from batchq.model import FailedAttempt, Item, Outcome, StageResult
+from batchq.pace import Booking
 from batchq.redaction import Redaction
 from batchq.store.chunks import LANE_ALL, LANE_ALONE, Claim
 from batchq.store.descriptors import too_many_files, used_up
-from batchq.store.home import BatchFolder, FileLock
-from batchq.store.recorder import Recorder, RecorderSettings
 
 WATCH_SECONDS: Final = 0.3
 """Between two looks at the beat: longer than the longest tick of the slots."""
 GIVE_BACK_SECONDS: Final = 0.2
 """Items that were not begun for so long go to a worker that has nothing."""
-SWITCH_SECONDS: Final = 0.0005
-"""Python's switch interval: each statement of the recorder waits so long for a loop that is busy."""
-COLLECT_AFTER: Final = 50_000
-"""Allocations between two collections: payloads make many objects and no cycles."""
 HOLD_SECONDS: Final = 5.0
 """The supervisor sees within a quarter of a second that a budget is used up, unless it is dead."""
 
 log = logging.getLogger(__name__)
 
 
-_inherited: list[tuple[Parent, QuickExit]] = []
-"""This process's supervisor, whose pipe can be handed over only while the process is being started; and its end."""
-
-
-def prepare(parent: Pipe) -> None:
-    """What a worker process does before anything else: Ctrl-C is the supervisor's business.
-
-    Args:
-        parent: read end of a pipe that the supervisor alone can write to; it closes when the supervisor dies.
-    """
-    _inherited.append((Parent(parent), QuickExit()))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    # Its own group: killing a hung worker takes the children of its handlers along.
-    os.setpgid(0, 0)
-    sys.setswitchinterval(SWITCH_SECONDS)
-
-
-def work(spec: WorkerSpec) -> WorkerReport:
-    """Run items of the batch until none is left, or until told to leave."""
-    folder = BatchFolder(spec.folder)
-    log_to(folder.log, f"worker {spec.worker}")
-    if os.path.isdir(spec.spec.cwd):
-        os.chdir(spec.spec.cwd)
-    lock = folder.worker_lock(spec.claimant)
-    if not lock.acquire():
-        return WorkerReport(LEFT_FAILED, f"another process holds {lock.path}", 70)
-    board = Board(folder.board)
-    supervisor, quick_exit = _inherited[0]
-    worker = Worker(spec, folder, board, supervisor, lock)
-    try:
-        report = asyncio.run(worker.run())
-    except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
-        known = too_many_files() if used_up(error) else error
-        if isinstance(known, BatchqError):
-            report = WorkerReport(LEFT_FAILED, str(known), known.exit_code)
-        else:
-            log.exception("the worker failed")
-            report = WorkerReport.of_fault(error)
-    worker.depart()
-    logging.shutdown()
-    quick_exit.code = 0
-    return report
+def report_of(error: BaseException) -> WorkerReport:
+    """How a worker left that failed with `error`; told as text, since it crosses a process."""
+    known = too_many_files() if used_up(error) else error
+    if isinstance(known, BatchqError):
+        return WorkerReport(LEFT_FAILED, str(known), known.exit_code)
+    log.error("the worker failed", exc_info=error)
+    return WorkerReport.of_fault(error)
 
 
 class Worker:
-    """One worker: joins a runner to a recorder.
+    """One worker: joins a runner to a ledger.
 
     Args:
         spec: what to do.
-        folder: the batch's folder.
-        board: the board of this supervisor.
-        parent: the supervisor.
-        lock: this worker's, which it holds.
+        place: its place on the board of its supervisor.
+        surroundings: where it runs.
     """
 
-    def __init__(self, spec: WorkerSpec, folder: BatchFolder, board: Board, parent: Parent, lock: FileLock) -> None:
+    def __init__(self, spec: WorkerSpec, place: Place, surroundings: Surroundings) -> None:
         self._spec = spec
-        self._folder = folder
-        self._lock = lock
-        self._place = board.place(spec.place)
-        self._parent = parent
+        self._place = place
+        self._surroundings = surroundings
         self.orphaned = False
         self._open: dict[int, set[int]] = {}
         self._claimed_at: dict[int, float] = {}
@@ -132,41 +82,39 @@ class Worker:
         self._last: FailedAttempt | None = None
         self._cleaner: LineCleaner | None = None
         self._lifetime = Lifetime(spec.spec.max_worker_memory)
-        self._reuse = Reuse(spec.spec, folder)
-        self._recorder = Recorder(
-            RecorderSettings(
-                path=folder.database,
-                durability=spec.spec.durability,
-                claimant=spec.claimant,
-                epoch=spec.epoch,
-                claimants=spec.claimants,
-                chunk_size=spec.spec.chunk_size,
-                lane=spec.lane,
-                max_uncommitted=share_of(spec.spec.max_uncommitted, spec.claimants),
-                at_once=spec.lane != LANE_ALL,
-                stages=len(spec.spec.stages),
-            ),
-            deliver=lambda claim: self._in_loop(self._take, claim, self._reuse.known(claim)),
+        self._ended = threading.Event()
+        self._abandoned = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runner: Runner = None  # type: ignore[assignment]  # made when what it runs is loaded
+        self._ledger = surroundings.open_ledger(
+            deliver=lambda claim, known: self._in_loop(self._take, claim, known),
             room=lambda: self._in_loop(self._make_room),
             failed=lambda error: self._in_loop(self._storage_failed, error),
-            committed=self._reuse.keep,
         )
-        self._pacer = Pacer(self._recorder.enter, self._over_budget)
+        self._pacer = Pacer(self._ledger.enter, self._over_budget)
 
     @property
     def full(self) -> bool:
         """Whether nothing may begin: too much is uncommitted, or the server that items call is overloaded."""
-        return self._recorder.full or self._place.held
+        return self._ledger.full or self._place.held
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether handlers run in threads, which nothing can interrupt."""
+        return self._runner is not None and bool(self._runner.busy_threads)
 
     async def run(self) -> WorkerReport:
         """Run until there is nothing left to do; everything is committed, and the rest put back, afterwards."""
+        try:
+            return await self._run()
+        finally:
+            self._ended.set()
+
+    async def _run(self) -> WorkerReport:
         self._loop = asyncio.get_running_loop()
         self._leave = asyncio.Event()
-        self._parent.when_gone(self._supervisor_gone)
         spec = self._spec.spec
-        work = stored_work(spec, self._folder)
-        self._parent.before_end(work.abandon)
-        self._reuse.check(*work.functions)
+        work = self._surroundings.load()
         async with opened(work) as (resource, stages):
             job = Job(
                 work.handler,
@@ -180,45 +128,35 @@ class Worker:
                 redaction=Redaction(spec.redact),
                 stages=stages,
             )
-            self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer)
+            ahead = Ahead(self._surroundings.ahead_seconds)
+            self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer, ahead)
             self._runner.calls_left = spec.max_tasks_per_worker or math.inf
-            name_items(self._runner.item_here)
+            self._surroundings.name_items(self._runner.item_here)
             if job.redaction:
                 self._cleaner = LineCleaner(job.redaction, lambda: self._runner.at_hand)
-                clean_lines(self._cleaner)
-            gc.freeze()
-            gc.set_threshold(COLLECT_AFTER)
-            self._recorder.start()
+                self._surroundings.clean_lines(self._cleaner)
+            self._surroundings.settled()
+            self._ledger.start()
             self._place.enter()
             self._runner.start()
             self._obey_limits()
+            if self._abandoned:
+                self._abandon()
             threading.Thread(target=self._watch_loop, name="batchq-beat", daemon=True).start()
             await self._leave.wait()
-            self._recorder.stop_wanting()
+            self._ledger.stop_wanting()
             await self._runner.drained()
             for message_id, seqs in self._open.items():
-                self._recorder.put_back(message_id, sorted(seqs))
-            self._recorder.close()
-            await asyncio.to_thread(self._recorder.join)
-            self._reuse.close()
-        if self.orphaned or self._report.left == LEFT_STUCK:
-            # Nobody is there to report to; or what has timed out goes on, and only the end of the process ends it.
-            work.abandon()
-            self.depart()
-            logging.shutdown()
-            os._exit(0)
+                self._ledger.put_back(message_id, sorted(seqs))
+            self._ledger.close()
+            await asyncio.to_thread(self._ledger.join)
         return self._report
-
-    def depart(self) -> None:
-        """Everything is committed: whatever the process does from here on is no crash."""
-        self._place.leave()
-        self._lock.remove()
 
     # What the runner calls, in the loop ----------------------------------------------------------------------
 
     def outcome(self, item: Item, outcome: Outcome) -> None:
         """Record an outcome, and ack the chunk with the last one of it."""
-        self._recorder.record(outcome, self._last)
+        self._ledger.record(outcome, self._last)
         self._last = None
         self._has_worked = True
         if outcome.failure is not None:
@@ -235,22 +173,22 @@ class Worker:
         if attempt.delay_ms is None:
             self._last = attempt
         else:
-            self._recorder.record_attempt(attempt)
+            self._ledger.record_attempt(attempt)
 
     def stage(self, item: Item, result: StageResult) -> None:
         """Record what a stage has given."""
-        self._recorder.record_stage(result)
+        self._ledger.record_stage(result)
         self._has_worked = True
 
     def low(self, want: int) -> None:
         """Claim up to `want` items."""
         if self._spec.lane == LANE_ALONE:
             want = 1
-        self._recorder.want(want)
+        self._ledger.want(want)
 
     def idle(self) -> None:
         """Commit before an idle wait."""
-        self._recorder.hurry()
+        self._ledger.hurry()
 
     def tick(self) -> None:
         """Look at the board."""
@@ -283,7 +221,7 @@ class Worker:
             return
         self._limits = limits
         self._runner.limit(limits.timeout_us / 1e6 or None, limits.retry_attempts)
-        self._recorder.share(share_of(self._spec.spec.max_uncommitted, limits.workers), limits.workers)
+        self._ledger.share(share_of(self._spec.spec.max_uncommitted, limits.workers), limits.workers)
         self._pacer.limit(limits.pace, limits.paced)
 
     def _retire(self, why: str) -> None:
@@ -309,7 +247,7 @@ class Worker:
         """Hold the whole batch back for so long, other workers too."""
         log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
         self._place.overloaded(seconds)
-        self._recorder.enter(lambda book: book.hold(seconds))
+        self._ledger.enter(Booking("hold", (seconds,)))
 
     def held(self) -> float:
         """For so many seconds yet the whole batch is held back, since the server that items call is overloaded."""
@@ -329,7 +267,7 @@ class Worker:
         self._leave.set()
         return False
 
-    # What the recorder's thread says, brought into the loop --------------------------------------------------
+    # What the ledger says, brought into the loop --------------------------------------------------
 
     def _take(self, claim: Claim, known: Mapping[int, str]) -> None:
         if not claim.open:
@@ -338,7 +276,7 @@ class Worker:
         if self._runner.stopping and self._spec.lane == LANE_ALL:
             # Whoever comes in this one's place would wait for them until what is in flight here has ended.
             for chunk, items in claim.chunks:
-                self._recorder.give_back(chunk.message_id, items[0].seq)
+                self._ledger.give_back(chunk.message_id, items[0].seq)
             return
         now = time.monotonic()
         taken: list[Item] = []
@@ -378,7 +316,7 @@ class Worker:
             keep.extend(item for item in items if item.seq < start)
             gone = {item.seq for item in items if item.seq >= start}
             if gone:
-                self._recorder.give_back(message_id, start)
+                self._ledger.give_back(message_id, start)
                 still -= gone
                 if not still:
                     self._close(message_id)
@@ -388,10 +326,22 @@ class Worker:
     def _close(self, message_id: int) -> None:
         del self._open[message_id]
         del self._claimed_at[message_id]
-        self._recorder.finish(message_id)
+        self._ledger.finish(message_id)
+
+    def abandon(self) -> None:
+        """From any thread: cancel what is in flight, and leave; none of it is recorded."""
+        self._abandoned = True
+        if self._runner is not None:
+            self._in_loop(self._abandon)
+
+    def _abandon(self) -> None:
+        self._runner.abandon()
+        self._leave.set()
 
     def _in_loop(self, method: Callable[..., None], *arguments: object) -> None:
         """Call `method` in the event loop, from another thread."""
+        if self._loop is None:
+            return
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(method, *arguments)
 
@@ -399,13 +349,13 @@ class Worker:
         """In a thread of its own: note who keeps the event loop while it stands still."""
         load_what_failures_need()
         beat = 0
-        while True:
-            time.sleep(WATCH_SECONDS)
+        while not self._ended.wait(WATCH_SECONDS):
             before, beat = beat, self._place.beat
             still = self._runner.current() if beat == before else None
             self._place.current = still.seq if still else 0
 
-    def _supervisor_gone(self) -> None:
+    def supervisor_gone(self) -> None:
+        """From any thread: finish what is in flight, and begin nothing more."""
         self.orphaned = not self._place.stop
         if self.orphaned:
             log.warning("the supervisor is gone; finishing what is in flight")

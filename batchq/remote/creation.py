@@ -19,7 +19,10 @@ from batchq.units import moment_of
 PIECE: Final = 256 * 1024
 LARGE: Final = 1 << 20
 """Bytes; what is smaller has been sent by the time that one has asked."""
-OWNERS: Final = ("on_finish", "out", "overwrite", "notify", "notify_at", "cache", "reuse", "reuse_changed", "work")
+OWNERS: Final = (
+    *("on_finish", "out", "overwrite", "notify", "notify_at", "cache", "reuse", "reuse_changed", "work"),
+    *("engine", "scheduler"),
+)
 """What only the owner of a server may say: it runs commands, reads or writes files, or calls others there."""
 SENT_OTHERWISE: Final = frozenset({"input", "deadline"})
 TRIES: Final = 3

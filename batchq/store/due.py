@@ -42,6 +42,11 @@ class Due:
         return bool(done or self.finished or self.given_back or self.put_back or self.entries)
 
     @property
+    def size(self) -> int:
+        """Characters of the results in it."""
+        return sum(len(outcome.result or "") for outcome in self.outcomes) + sum(len(s.result) for s in self.stages)
+
+    @property
     def results(self) -> int:
         """How many results and failures of items and their stages are in it."""
         return len(self.outcomes) + len(self.stages)
@@ -53,8 +58,7 @@ class Due:
         """
         few = Due(self.outcomes[:most], self.attempts, self.stages[:most])
         rest = replace(self, outcomes=self.outcomes[most:], attempts=[], stages=self.stages[most:])
-        size = sum(len(outcome.result or "") for outcome in few.outcomes)
-        return few, rest, size + sum(len(stage.result) for stage in few.stages)
+        return few, rest, few.size
 
     def before(self, newer: Due) -> Due:
         """This, and what came after it."""

@@ -86,7 +86,7 @@ class Recorder:
         room: called from the thread after a commit that made room while `full` was set.
         failed: called from the thread when the file could not be written for `GIVE_UP_SECONDS`, and as soon as
             the disk is full: then the worker must leave, and what is recorded meanwhile may still find room.
-        committed: called from the thread, outside of transactions, with outcomes that are in the file now.
+        committed: called from the thread, outside of transactions, with what is in the file now.
     """
 
     def __init__(
@@ -95,13 +95,14 @@ class Recorder:
         deliver: Callable[[Claim], None],
         room: Callable[[], None],
         failed: Callable[[Exception], None],
-        committed: Callable[[Sequence[Outcome]], None] = lambda _: None,
+        committed: Callable[[Due], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._committed = committed
         self._deliver = deliver
         self._room = room
         self._failed = failed
+        self._committed = committed
         self._due = Due()
         self._bytes = 0
         self._want = 0
@@ -153,6 +154,18 @@ class Recorder:
                 self.full = True
         self._work.set()
         if count >= self._group or self.full:
+            self._urgent.set()
+
+    def take(self, due: Due) -> None:
+        """Take all this at once, as if it had been recorded here."""
+        with self._lock:
+            self._due = self._due.before(due)
+            self._uncommitted += due.results
+            self._bytes += due.size
+            self.full = self._uncommitted >= self._limit or self._bytes >= self._most_bytes
+            is_urgent = self.full or self._due.results >= self._group or bool(due.entries)
+        self._work.set()
+        if is_urgent:
             self._urgent.set()
 
     def record_attempt(self, attempt: FailedAttempt) -> None:
@@ -323,7 +336,7 @@ class Recorder:
             raise
         reach("committed")
         self._made_room(due.results)
-        self._committed(due.outcomes)
+        self._committed(due)
         for answer in answers:
             answer()
         if not want:

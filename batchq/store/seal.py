@@ -58,6 +58,8 @@ class Seal:
             code.append(["work", spec.work])
         if spec.cache is not None:  # likewise; a folder that is written to
             code.append(["cache", spec.cache])
+        if spec.scheduler is not None:  # likewise; whoever is there gets the items, and may run code here
+            code.append(["scheduler", spec.scheduler])
         named = json.dumps(code, sort_keys=True).encode()
         return hmac.new(key, named + b"\0" + (pickled or b""), "sha256").hexdigest()
 

@@ -37,6 +37,8 @@ OWNERS: Final[Mapping[str, str]] = {
     "reuse": "it reads the results of other batches",
     "reuse_changed": "it reads the results of other batches",
     "work": "it lets the server run a command or call an address",
+    "engine": "it lets the server start processes elsewhere",
+    "scheduler": "it lets the server call an address",
 }
 """Fields of a request that only the owner of a server may say, and why."""
 SAID_OTHERWISE: Final = frozenset({"input", "func", "batch_id"})
