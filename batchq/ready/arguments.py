@@ -27,6 +27,10 @@ _SPECIAL: Final = re.compile(
 _CALCULATES: Final = frozenset({"((", "[", "[[", "${"})
 """Where a value would be taken for an expression, which in bash, the ``/bin/sh`` of many systems, can run commands."""
 _CLOSED_BY: Final = {"'": "'", '"': '"', "`": "`", "(": ")", "((": ")", "[[": "]]", "${": "}"}
+_ESCAPED: Final = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\\.", re.DOTALL)
+_ESCAPED_IN_QUOTES: Final = re.compile(r"\\(.)", re.DOTALL)
+_UNESCAPED: Final = {"\n": "", "$": "$", "`": "`"}
+"""What a shell makes of a backslash before them between double quotes, and `shlex` does not."""
 
 Argument = bytes | tuple[Piece, ...]
 """One that is always the same, or the pieces of one."""
@@ -111,12 +115,21 @@ def _argument(pieces: tuple[Piece, ...]) -> Argument:
 
 def _of_words(text: str) -> list[Argument]:
     try:
-        words = shlex.split(text)
+        words = shlex.split(_ESCAPED.sub(_as_shell, text))
     except ValueError as error:
         raise UsageError(f"{OPTION}: {str(error).lower()} in: {text}", "With --shell the text is a shell's.") from None
     if not words:
         raise UsageError(f"{OPTION} needs a command")
     return [_argument(pieces_of(word, variables=ANY_NAME)) for word in words]
+
+
+def _as_shell(found: re.Match[str]) -> str:
+    text = found[0]
+    if text == "\\\n":
+        return ""  # the command goes on in the next line
+    if text[0] != '"':
+        return text
+    return _ESCAPED_IN_QUOTES.sub(lambda each: _UNESCAPED.get(each[1], each[0]), text)
 
 
 def _of_shell(text: str) -> list[Argument]:

@@ -56,6 +56,8 @@ def test_a_shell_has_each_value_as_it_is(text: str) -> None:
         ("a {n} {t} {z} {l} {o.k.0} x{n}y", {"n": 5, "t": True, "z": None, "l": [1, "b"], "o": {"k": ["v"]}},
          ["a", "5", "true", "null", '[1, "b"]', "v", "x5y"]),
         ("a '{item}'", "tea time", ["a", "tea time"]),
+        ("a \\\n  {n}\\\nb", {"n": 5}, ["a", "5b"]),
+        (r'''a "\$A \\\$ \" \x" '\$B' \$C''', {}, ["a", r'$A \$ " \x', r"\$B", "$C"]),
         ("a ${HOME} {} '{ print $1 }'", {}, ["a", "${HOME}", "{}", "{ print $1 }"]),
     ],
 )  # fmt: skip
