@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from batchq.cli.exec_options import EXEC_NAMES, EXEC_OPTIONS
 from batchq.cli.http_options import HTTP_NAMES, HTTP_OPTIONS
@@ -71,9 +72,21 @@ def gather_work(options: dict[str, Any]) -> None:
         if name not in mine:
             kinds = " or ".join(_flag(kind) for kind, names in NAMES.items() if name in names)
             raise click.UsageError(f"{_flag(name)} is of use with {kinds} only")
+    if mine and asked[0] in ("exec", "http") and not options.get("then"):
+        _check_spending(asked[0], options)
     options["work"] = {"kind": asked[0], **given} if mine else None
     if asked and asked[0] in ("llm", "llm_batch"):
         options["work"] = llm_work(asked[0], given, options["budget"])
+
+
+def _check_spending(kind: str, options: Mapping[str, Any]) -> None:
+    """Refuse limits of what is spent, where nothing is; those of a file of settings are for other batches, too."""
+    source = click.get_current_context().get_parameter_source
+    named = [name for name in ("rate", "budget") if source(name) is ParameterSource.COMMANDLINE]
+    for text in [text for name in named for text in options[name]]:
+        unit, equals, _ = text.partition("=")
+        if equals and unit.strip() != "items":
+            raise click.UsageError(f"{text} would never be reached: {_flag(kind)} does not tell what it spends")
 
 
 def _flag(name: str) -> str:

@@ -56,6 +56,9 @@ class Provider:
         if key is not None:
             if key.variables != (name,):  # what is given there by mistake may be the key itself
                 raise UsageError("--api-key-env must be the name of a variable", "No option takes a key.")
+            if not os.environ.get(name) and urlsplit(base_url).hostname == OPENAI:
+                hint = f"Set it: read -rs {name} && export {name}; or name a server of your own with --base-url."
+                raise UsageError(f"{OPENAI} wants a key, and the variable {name} of the environment is not set", hint)
             Variables.wanted([key])
         return cls(base_url, key, None if work["prices"] is None else prices_of(work["prices"]))
 

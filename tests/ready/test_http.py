@@ -189,6 +189,7 @@ HTTP = ("--http", "POST http://127.0.0.1:1/")
         ([*HTTP, "--body", "x", "--body-file", "y"], "--body and --body-file exclude each other"),
         ([*HTTP, "--body-file", "nosuch"], "--body-file: nosuch cannot be read: No such file or directory"),
         ([*HTTP, "--body-file", "ideas.json"], "Did you mean ideas.jsonl?"),
+        ([*HTTP, "--budget", "tokens=5"], "tokens=5 would never be reached: --http does not tell what it spends"),
         ([*HTTP, "--max-response", "much"], "--max-response must be a size such as 512M or 2G"),
         ([*HTTP, "--max-redirects", "-1"], "--max-redirects must be a whole number from 0 to 20"),
         (["--http", "HEAD http://127.0.0.1:1/", "--body", "x"], "a HEAD request has no body"),
