@@ -123,6 +123,9 @@ class Chat:
 
     def preview(self, item: Any, ctx: Context) -> str:
         """What the model is going to be asked about `item`."""
+        for template in filter(None, (self._system, self._prompt)):
+            for text in template.left_in(item):
+                ctx.log.info("%s is no field of the item, and stays as it is", text)
         return told_of(self._messages(item))
 
     def _messages(self, item: Any) -> list[Message]:

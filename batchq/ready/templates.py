@@ -84,7 +84,13 @@ Piece: TypeAlias = str | Field | Loose | Variable
 
 
 class Compiled(Protocol):
-    """A template in a language of its own."""
+    """A template in a language of its own.
+
+    Attributes:
+        pieces: what it consists of, outside of what is in that language.
+    """
+
+    pieces: tuple[Piece, ...]
 
     def render(self, item: Any, variables: Mapping[str, str]) -> str:
         """The text for `item`."""
@@ -166,6 +172,11 @@ class Template:
         if self.jinja is not None:
             return self.jinja.render(item, known)
         return "".join([self._filled(piece, item, known) for piece in self.pieces])
+
+    def left_in(self, item: Any) -> list[str]:
+        """What stays in the text as it is, braces and all, since `item` has no field of that name."""
+        pieces = self.pieces if self.jinja is None else self.jinja.pieces
+        return [piece.text for piece in pieces if isinstance(piece, Loose) and piece.name not in fields_of(item)]
 
     def _filled(self, piece: Piece, item: Any, variables: Mapping[str, str]) -> str:
         if isinstance(piece, Field):

@@ -197,6 +197,11 @@ def test_how_an_answer_ends_decides_what_becomes_of_it(
     assert words in said.out
 
 
+def test_try_tells_what_stays_in_a_prompt_since_there_is_no_such_field(attempt: Trial) -> None:
+    said = attempt(prompt="About {text}, {Frist Name}")
+    assert "{Frist Name} is no field of the item, and stays as it is" in said.out
+
+
 def test_names_of_properties_and_constants_are_no_keywords() -> None:
     members = {"properties": True, "$ref": {"const": {"$ref": "https://example.org/elsewhere"}}}
     closed = {"type": "object", "properties": members, "required": [*members], "additionalProperties": False}
