@@ -84,6 +84,22 @@ def test_lowest_items_come_first_also_after_they_were_put_back(tmp_path: Path, o
     assert [item.seq for _, items in again.chunks for item in items] == [13, 14, 15]
 
 
+def test_each_of_very_many_claimants_gets_what_it_wants_while_there_is_plenty_then_its_share(
+    tmp_path: Path, opened: Opener
+) -> None:
+    ready = 3000
+    connection = opened(make_batch(tmp_path, [str(n) for n in range(1, ready + 1)], chunk_size=10))
+    queue = ChunkQueue(connection, "w", epoch=1)
+    taken: list[int] = []
+    while ready:
+        with transaction(connection):
+            claim = queue.claim(20, claimants=40, chunk_size=10)
+        assert claim.items == min(20, -(-ready // 40))
+        taken += [item.seq for _, items in claim.chunks for item in items]
+        ready -= claim.items
+    assert taken == list(range(1, 3001))
+
+
 def test_no_claimant_takes_more_than_its_share(tmp_path: Path, opened: Opener) -> None:
     database = make_batch(tmp_path, [str(n) for n in range(1, 61)])
     connection = opened(database)
