@@ -21,10 +21,10 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from batchq.engine.board import Board
-from batchq.engine.guest import Marks
 from batchq.engine.holds import Holds
+from batchq.engine.inquest import DIED, HANGS, LIVES, Found, Marks
 from batchq.engine.logs import append_lines
-from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerReport, WorkerSpec
+from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_RETIRED, LEFT_STUCK, WorkerReport, WorkerSpec
 from batchq.engine.parcels import News, Orders, pack, pack_claim, relative, unpack
 from batchq.engine.process import settings_of
 from batchq.engine.reuse import Reuse
@@ -71,8 +71,8 @@ class Line(Protocol):
             OSError: it did not work this time.
         """
 
-    async def ask_around(self, marks: Marks) -> list[int] | None:
-        """As `guest.inquest`, on the guest's machine; None where nobody there answers."""
+    async def ask_around(self, marks: Marks, spare: bool) -> Found | None:
+        """As `inquest`, on the guest's machine; None where nobody there answers."""
 
     def close(self, shun: bool) -> None:
         """Nobody needs the guest any more; where it is to `shun`, nobody should be put there for a while."""
@@ -125,6 +125,8 @@ class Agent:
         self._answers: list[tuple[int, Any, str | None]] = []
         self._failed: str | None = None
         self._closed = False
+        self._hangs = False
+        self._looking = asyncio.Lock()
         self._over = False
 
     # What the crew calls, from any thread --------------------------------------------------------------------
@@ -168,6 +170,8 @@ class Agent:
         except asyncio.CancelledError:
             self._how = "it was ended by its supervisor"
             await self._end_guest()
+            if self._hangs:
+                self._show_found(await self._ask_around(spare=False))
         except GuestLost as lost:
             await self._bury(lost)
         except BatchqError as error:
@@ -217,7 +221,9 @@ class Agent:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
-        if self._place.retiring or (self._report and self._report.left == LEFT_STUCK):
+        if self._report and self._report.left == LEFT_RETIRED:
+            self._shun = True
+        elif self._place.retiring or (self._report and self._report.left == LEFT_STUCK):
             await self._end_guest(with_process=True)  # a fresh one is wanted, or nothing else ends what runs
         self._place.leave()
 
@@ -227,8 +233,8 @@ class Agent:
         while True:
             left = self._answered + self._patience - time.monotonic()
             if left <= 0:
-                self._how = f"it has not answered for {self._patience:g} s"
-                raise GuestLost(self._how)
+                await self._look_after_it()
+                continue
             try:
                 answer = await asyncio.wait_for(self._line.call(method, *arguments), left)
             except asyncio.TimeoutError:
@@ -238,7 +244,31 @@ class Agent:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self._answered = time.monotonic()
+            self._hangs = False
             return answer
+
+    async def _look_after_it(self) -> None:
+        """The guest has not answered for too long; raises `GuestLost` unless an item holds Python's lock there."""
+        async with self._looking:
+            if self._answered + self._patience > time.monotonic():
+                return
+            found = await self._ask_around(spare=True)
+            if found is not None and found.state == HANGS:
+                if not self._hangs:
+                    log.warning("worker %d does not answer, since an item holds Python's lock there", self.spec.worker)
+                self._hangs = True  # from now on its beat stands still here, too, and the watchdog counts
+                self._show_found(found)
+            elif found is None or found.state != LIVES or not await self._answers_again():
+                raise GuestLost(f"it has not answered for {self._patience:g} s")
+            self._answered = time.monotonic()
+
+    async def _answers_again(self) -> bool:
+        assert self._line is not None
+        try:
+            await asyncio.wait_for(self._line.call("marks"), END_SECONDS)
+        except (OSError, asyncio.TimeoutError):
+            return False
+        return True
 
     async def _hear(self, recorder: Recorder) -> None:
         """Ask for news, until the guest has left."""
@@ -300,7 +330,7 @@ class Agent:
         """Look at the board; a guest of which nothing is heard may turn all the same."""
         while not self._over:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._beat and time.monotonic() - self._answered > SILENT_SECONDS:
+            if self._beat and not self._hangs and time.monotonic() - self._answered > SILENT_SECONDS:
                 self._place.tick()
             if self._orders_are_due():
                 self._news.set()
@@ -379,14 +409,21 @@ class Agent:
         self._shun = True
         self._report = None
         self._how = str(lost)
-        found = None
-        if self._line and self._marks and not isinstance(lost, GuestForgotten):
-            found = await self._line.ask_around(self._marks)
-        self._blameless = found is None
-        if found is None:
+        found = None if isinstance(lost, GuestForgotten) else await self._ask_around(spare=False)
+        self._blameless = found is None or found.state != DIED
+        if self._blameless:
             log.warning("worker %d is lost: %s", self.spec.worker, self._how)
-        else:
-            self._place.show_begun(found)
+        self._show_found(found)
+
+    async def _ask_around(self, spare: bool) -> Found | None:
+        if self._line is None or self._marks is None:
+            return None
+        return await self._line.ask_around(self._marks, spare)
+
+    def _show_found(self, found: Found | None) -> None:
+        if found is not None:
+            self._place.show_begun(found.begun)
+            self._place.current = found.current
 
     async def _end_guest(self, with_process: bool = False) -> None:
         if self._line is not None:

@@ -4,7 +4,7 @@
             ── submit(Guest, actor=True) ─▶ scheduler       once for each guest
     DaskLine ─ actor_execute() ───────────▶ Dask worker     directly, or by way of the scheduler
 
-All of it lives in one event loop.  Of Dask only this module and `dask` know.
+All of it lives in one event loop.  Of Dask only this module and `dask_workers` know.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import dask
@@ -23,13 +23,13 @@ from distributed import Client, LocalCluster, wait
 from distributed.protocol import to_serialize
 
 from batchq.engine.agent import GuestForgotten, GuestLost, Line
-from batchq.engine.guest import Marks, inquest
+from batchq.engine.dask_workers import Fitness, run_on
+from batchq.engine.inquest import Found, Marks, inquest
 from batchq.engine.orders import WorkerSpec
 from batchq.engine.parcels import pack
 from batchq.engine.shipping import Shipment
 from batchq.engine.work import pickled_of
 from batchq.errors import ClusterUnfit, ClusterUnreachable
-from batchq.handlers import PYTHON
 from batchq.store.home import BatchFolder
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class Cluster:
         self._local: LocalCluster | None = None
         self._client: Client | None = None
         self._there: frozenset[str] = frozenset()
-        self._unfit: dict[str, str] = {}
+        self._fitness = Fitness(note)
         self._known: set[str] = set()
+        self._nannies: dict[str, str] = {}
         self._taken: set[str] = set()
         self._shunned: dict[str, float] = {}
         self._shipment: Shipment | None = None
@@ -112,8 +113,9 @@ class Cluster:
                 )
         await self._connect(CONNECT_SECONDS)
         await self._look()
-        if self._unfit and not self._fit():
-            raise ClusterUnfit(next(iter(self._unfit.values())))
+        await self._fitness.settled()
+        if self._fitness.why_not and not self._fit():
+            raise ClusterUnfit(self._fitness.why_not[0])
 
     async def watch(self) -> None:
         """See, again and again, who is there."""
@@ -166,28 +168,31 @@ class Cluster:
         if shun:
             self._shunned[address] = time.monotonic() + self._patience
 
-    async def ask_around(self, address: str, marks: Marks) -> list[int] | None:
-        """As `guest.inquest`, on the machine of a Dask worker; None where nobody there answers."""
+    async def ask_around(self, address: str, marks: Marks, spare: bool) -> Found | None:
+        """As `inquest`, by the nanny of a Dask worker or another one of its machine; None where nobody there answers.
+
+        Args:
+            address: of the Dask worker.
+            marks: of its guest.
+            spare: see `inquest`.
+        """
         if self.is_own:
-            return await asyncio.to_thread(inquest, marks)
+            return await asyncio.to_thread(inquest, marks, spare)
         host = urlsplit(address).hostname
         deadline = time.monotonic() + AROUND_SECONDS
-        while time.monotonic() < deadline and self._client is not None:
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._look(), DIRECT_SECONDS)
-                for other in self._there - {address}:
-                    if urlsplit(other).hostname == host:
-                        asked = self._client.run(inquest, marks, workers=[other], on_error="return")
-                        found = (await asyncio.wait_for(asked, AROUND_SECONDS)).get(other)
-                        if isinstance(found, list):
-                            return found
+        while time.monotonic() < deadline:
+            others = [other for other in self._there - {address} if urlsplit(other).hostname == host]
+            for whom in filter(None, [self._nannies.get(address), *others]):
+                with contextlib.suppress(OSError, asyncio.TimeoutError, AttributeError):  # there may be no client
+                    asked = run_on(self._client, whom, inquest, marks, spare)
+                    return cast(Found, await asyncio.wait_for(asked, AROUND_SECONDS))
             await asyncio.sleep(LOOK_SECONDS / 2)
         return None
 
     def _fit(self) -> frozenset[str]:
         now = time.monotonic()
         return frozenset(
-            address for address in self._there if address not in self._unfit and self._shunned.get(address, 0.0) <= now
+            address for address in self._there if self._fitness.of(address) and self._shunned.get(address, 0.0) <= now
         )
 
     def _why_not(self) -> ClusterUnreachable:
@@ -213,29 +218,10 @@ class Cluster:
             raise OSError("the scheduler is away")
         self._there = frozenset(await self._client.nthreads())
         if self._there - self._known:
-            await self._check_versions()
-
-    async def _check_versions(self) -> None:
-        """See whether those that are new run the same Python and the same batchq; others would fail item by item."""
-        assert self._client is not None
-        versions = await self._client.get_versions()
-        pythons = {address: _python_of(found) for address, found in versions["workers"].items()}
-        alike = [address for address, python in pythons.items() if python == PYTHON]
-        theirs: Mapping[str, Any] = {}
-        if alike:
-            theirs = await self._client.run(_version_probe(), workers=alike, on_error="ignore")
-        for address in pythons.keys() - self._known:
-            self._known.add(address)
-            why = None
-            if pythons[address] != PYTHON:
-                why = f"has Python {pythons[address]}, and this is {PYTHON}"
-            elif theirs.get(address) is None:
-                why = "has no batchq"
-            elif theirs[address] != _version():
-                why = f"has batchq {theirs[address]}, and this is {_version()}"
-            if why is not None:
-                self._unfit[address] = f"the Dask worker {address} {why}"
-                self._note(f"{self._unfit[address]}; it is not used")
+            about = await self._client.scheduler.identity()
+            self._nannies.update((each, its["nanny"]) for each, its in about["workers"].items() if its["nanny"])
+            self._known |= self._there
+        self._fitness.see(self._client, self._there)
 
     async def _put(self, address: str, spec: WorkerSpec, slots: int) -> DaskLine | None:
         """A guest on that Dask worker; None where that does not work."""
@@ -320,19 +306,14 @@ class DaskLine:
             return GuestForgotten("the connection to the scheduler was lost")
         return GuestLost("its process is gone")
 
-    async def ask_around(self, marks: Marks) -> list[int] | None:
-        """Ask on the guest's machine, see `guest.inquest`."""
-        return await self._cluster.ask_around(self._address, marks)
+    async def ask_around(self, marks: Marks, spare: bool) -> Found | None:
+        """Ask on the guest's machine, see `inquest`."""
+        return await self._cluster.ask_around(self._address, marks, spare)
 
     def close(self, shun: bool) -> None:
         """Nobody needs the guest any more."""
         self._cluster.leave(self._address, shun)
         self._future.release()
-
-
-def _python_of(found: Mapping[str, Any]) -> str:
-    version = str(dict(found.get("host", {})).get("python", "?"))
-    return ".".join(version.split(".")[:2])
 
 
 def _settler() -> Callable[[bytes], Any]:
@@ -342,26 +323,13 @@ def _settler() -> Callable[[bytes], Any]:
         import importlib
         import pickle
 
-        return importlib.import_module("batchq.engine.guest").Guest(*pickle.loads(packed))
+        from distributed import get_worker
+
+        worker = get_worker()
+        guest = importlib.import_module("batchq.engine.guest").Guest
+        return guest(*pickle.loads(packed), lambda: worker.status.name in ("closing", "closed", "failed"))
 
     return settle
 
 
 _settle: Final = _settler()
-
-
-def _version_probe() -> Callable[[], str | None]:
-    """Tells the version of batchq; made here so that it is sent by value: where there is no batchq it runs as well."""
-
-    def probe() -> str | None:
-        import importlib
-
-        try:
-            return str(importlib.import_module("batchq").__version__)
-        except ImportError:
-            return None
-
-    return probe
-
-
-_version: Final = _version_probe()

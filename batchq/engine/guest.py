@@ -10,6 +10,7 @@ is a file of the host's, so that after the process has died another one on the s
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import logging
@@ -18,13 +19,15 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from batchq.engine.board import Board
 from batchq.engine.holds import Holds
+from batchq.engine.inquest import Marks
 from batchq.engine.logs import prints_to
-from batchq.engine.orders import WorkerReport, WorkerSpec
+from batchq.engine.orders import LEFT_RETIRED, WorkerReport, WorkerSpec
 from batchq.engine.outbox import Outbox
 from batchq.engine.parcels import GAP_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, Orders, pack, unpack
 from batchq.engine.reuse import CHANGED
@@ -42,21 +45,11 @@ ABANDON_SECONDS: Final = 1.0
 """What was cancelled has so long to end; then the process is ended …"""
 LEAVE_SECONDS: Final = 5.0
 """… and so long where it was nobody's wish, as where a supervisor has died."""
-WATCH_SECONDS: Final = 0.5
+WATCH_SECONDS: Final = 0.1
+LATE_SECONDS: Final = 1.0
+"""Whoever wakes up so late was stopped, with the whole process."""
 
 log = logging.getLogger(__name__)
-
-
-class Marks(NamedTuple):
-    """What tells a guest from others, also after its end.
-
-    Attributes:
-        host: the process in which it is.
-        board: the file in which it notes what it has begun.
-    """
-
-    host: Holder
-    board: str
 
 
 class Guest:
@@ -68,6 +61,7 @@ class Guest:
         slots: room for so many slots.
         patience: seconds; without a call for so long, it abandons everything.
         has_process: the process is there for this batch only, on its machine: what is printed goes to its log.
+        is_closing: whether the process is about to end, since whoever runs the cluster wants it to.
     """
 
     def __init__(
@@ -77,8 +71,11 @@ class Guest:
         slots: int,
         patience: float = PATIENCE_SECONDS,
         has_process: bool = False,
+        is_closing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._spec = spec
+        self._is_closing = is_closing
+        self._closes = False
         self._patience = patience
         self._has_process = has_process
         self._called = time.monotonic()
@@ -109,13 +106,14 @@ class Guest:
         )
         self._worker = Worker(spec, self._place, surroundings)
         self._thread: threading.Thread | None = None
+        atexit.register(self._place.leave)
         threading.Thread(target=self._watch, name="batchq-patience", daemon=True).start()
 
     # What the agent calls, in the loop of the host -----------------------------------------------------------
 
     async def marks(self) -> Marks:
         """What tells this guest from others."""
-        return Marks(Holder.myself(), str(self._path))
+        return Marks(Holder.myself(), str(self._path), self._spec.key_prefix if self._spec.spec.has_commands else None)
 
     async def give(self, parcel: bytes) -> None:
         """Take orders; those that were taken already change nothing."""
@@ -184,7 +182,8 @@ class Guest:
 
     async def _serve(self) -> None:
         try:
-            self._report = await self._worker.run()
+            report = await self._worker.run()
+            self._report = WorkerReport(LEFT_RETIRED) if self._closes else report
         except BaseException as error:  # whatever it is: an exception of the user's may not cross a process
             self._report = report_of(error)
         self._ended.set()
@@ -193,13 +192,23 @@ class Guest:
     def _watch(self) -> None:
         """In a thread of its own: whoever is called no more has nobody who would take what it does."""
         while not self._has_left:
+            before = time.monotonic()
             time.sleep(WATCH_SECONDS)
+            late = time.monotonic() - before - WATCH_SECONDS
+            if late > LATE_SECONDS:
+                self._called += late  # nobody could call while an item held Python's lock
+            if not self._closes and self._is_closing():
+                log.info("the Dask worker is ended by those who run the cluster: what is in flight goes to others")
+                self._closes = True
+                self._place.leave()
+                self._worker.abandon()
             if time.monotonic() - self._called > self._patience:
                 log.warning("nobody has called for %.0f s: what is in flight here is abandoned", self._patience)
                 self._end(LEAVE_SECONDS, False)
                 break
         self._voices.close()
         self._path.unlink(missing_ok=True)
+        atexit.unregister(self._place.leave)
 
     @property
     def _has_left(self) -> bool:
@@ -214,7 +223,7 @@ class Guest:
         self._worker.abandon()
         deadline = time.monotonic() + seconds
         while (runs := self._runs) and time.monotonic() < deadline:
-            time.sleep(WATCH_SECONDS / 10)
+            time.sleep(WATCH_SECONDS / 2)
         self._path.unlink(missing_ok=True)
         if runs or with_process:
             if self._work is not None:
@@ -256,25 +265,3 @@ class Guest:
         self._is_told = True
         with contextlib.suppress(RuntimeError):  # the host ends
             self._host.call_soon_threadsafe(self._news.set)
-
-
-def inquest(marks: Marks) -> list[int]:
-    """Of a guest that answers no more, asked of its machine: what it had begun; its process has ended then.
-
-    One that lives is ended: the machine can be reached, so that something has hung in it that nothing else ends.
-
-    Args:
-        marks: of that guest.
-    """
-    deadline = time.monotonic() + LEAVE_SECONDS
-    while marks.host.is_alive() and time.monotonic() < deadline:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(marks.host.pid, signal.SIGKILL)
-        time.sleep(WATCH_SECONDS / 10)
-    path = Path(marks.board)
-    try:
-        begun = Board(path).place(0).begun
-    except (OSError, ValueError):  # it had left, with everything told
-        return []
-    path.unlink(missing_ok=True)
-    return begun

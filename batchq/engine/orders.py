@@ -12,6 +12,8 @@ from batchq.store.chunks import LANE_ALL
 LEFT_DRAINED: Final = "drained"
 LEFT_STUCK: Final = "stuck"
 LEFT_FAILED: Final = "failed"
+LEFT_RETIRED: Final = "retired"
+"""Whoever runs the cluster ends its process: what was in flight was given back."""
 
 
 @dataclass(frozen=True)
