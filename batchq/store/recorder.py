@@ -98,7 +98,6 @@ class Recorder:
         committed: Callable[[Due], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._committed = committed
         self._deliver = deliver
         self._room = room
         self._failed = failed
