@@ -63,6 +63,10 @@ def gather_work(options: dict[str, Any]) -> None:
     # No comparison with False: 0 is given, too.
     given = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
     asked = [kind for kind in NAMES if kind in given]
+    flags = {flag for option in click.get_current_context().command.params for flag in option.opts}
+    for kind in asked:
+        if given[kind] in flags:  # click takes whatever comes next for the value
+            raise click.UsageError(f"{_flag(kind)} lacks its value: {given[kind]} comes next")
     if options.get("func") is not None:
         asked.insert(0, "func")
     if len(asked) > 1:

@@ -266,6 +266,7 @@ WRONG = {
     "no model": (["--llm", "x"], "Name it with --model"),
     "no prompt": (["--llm", " ", "--model", "m"], "the prompt is empty"),
     "two kinds": (["--llm", "x", "--llm-batch"], "exclude each other"),
+    "an option for a prompt": (["--llm", "--model", "m"], "--llm lacks its value: --model comes next"),
     "a function too": (["--llm", "x", "--model", "m", "--func", "a:b"], "exclude each other"),
     "no kind": (["--func", "a:b", "--model", "m"], "--model is of use with --llm only"),
     "of a prompt": (["--llm-batch", "--model", "m"], "--model is of use with --llm only"),
