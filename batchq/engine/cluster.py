@@ -45,7 +45,9 @@ DIRECT_SECONDS: Final = 3.0
 TRIES: Final = 3
 """Guests that could not be made, whereupon no other one is tried."""
 AROUND_SECONDS: Final = 10.0
-"""A nanny has started another Dask worker by then, which can tell what has become of the one before."""
+"""On a machine without nannies another Dask worker may come by then, and tell what has become of the one before."""
+INQUEST_SECONDS: Final = 3.0
+"""An inquest takes one; a nanny that has ended together with its Dask worker never answers."""
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +86,8 @@ class Cluster:
 
     @property
     def capacity(self) -> int:
-        """Dask workers on which a guest can run."""
-        return len(self._fit())
+        """Dask workers on which a guest can run, or one was put: that of one which is gone is missed a little later."""
+        return len(self._fit() | self._taken)
 
     @property
     def is_own(self) -> bool:
@@ -185,7 +187,7 @@ class Cluster:
             for whom in filter(None, [self._nannies.get(address), *others]):
                 with contextlib.suppress(OSError, asyncio.TimeoutError, AttributeError):  # there may be no client
                     asked = run_on(self._client, whom, inquest, marks, spare)
-                    return cast(Found, await asyncio.wait_for(asked, AROUND_SECONDS))
+                    return cast(Found, await asyncio.wait_for(asked, INQUEST_SECONDS))
             await asyncio.sleep(LOOK_SECONDS / 2)
         return None
 

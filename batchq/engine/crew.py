@@ -149,7 +149,7 @@ class Crew:
         workers = self._row.spec.workers if capacity is None else max(1, min(capacity, self._row.spec.workers))
         parts = [min(slots, self.board.slots) for slots in shares(self._concurrency, workers)]
         stay = [place for place in self._places if not place.retiring]
-        stay.sort(key=lambda place: (place.worker is None, place.index))
+        stay.sort(key=lambda place: (place.worker is None or place.worker.is_done(), place.index))
         for place in self._places:
             place.slots = 0
         for place, slots in zip(stay, parts, strict=False):
