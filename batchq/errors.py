@@ -284,12 +284,16 @@ class ClusterUnfit(UsageError):
         super().__init__(why, "Install the same batchq, under the same Python, wherever a Dask worker runs.")
 
 
+RUNS_IT: Final = "Are `dask scheduler` and `dask worker` running there? `batchq resume ID --engine local` does without."
+
+
 class ClusterUnreachable(BatchqError):
     """The Dask cluster of a batch does not answer, or has no worker.
 
     Args:
         name: its scheduler.
         reason: what went wrong.
+        hint: what to do; by default, to see to it that the cluster runs.
 
     Example:
         >>> str(ClusterUnreachable("tcp://10.0.0.5:8786", "it has had no worker for 60 s"))
@@ -298,13 +302,11 @@ class ClusterUnreachable(BatchqError):
 
     exit_code = 69
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, hint: str | None = None) -> None:
         super().__init__(f"cannot use {name}: {reason}")
         self.name = name
         self.reason = reason
-        self.hint = (
-            "Are `dask scheduler` and `dask worker` running there? `batchq resume ID --engine local` does without."
-        )
+        self.hint = hint or RUNS_IT
 
 
 class ServerFailed(BatchqError):

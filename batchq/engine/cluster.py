@@ -49,6 +49,8 @@ AROUND_SECONDS: Final = 10.0
 INQUEST_SECONDS: Final = 3.0
 """An inquest takes one; a nanny that has ended together with its Dask worker never answers."""
 
+SET_UP: Final = "That is a matter of Dask's own configuration here: of TLS the settings distributed.comm.tls."
+
 log = logging.getLogger(__name__)
 
 
@@ -208,8 +210,10 @@ class Cluster:
             self._client = await Client(
                 address, asynchronous=True, set_as_default=False, name="batchq", timeout=seconds
             )
-        except (OSError, asyncio.TimeoutError, ValueError) as error:
+        except (OSError, asyncio.TimeoutError) as error:
             raise ClusterUnreachable(self.name, str(error) or "it does not answer") from error
+        except (ValueError, TypeError, RuntimeError) as error:  # a kind of address that Dask is not set up for
+            raise ClusterUnreachable(self.name, str(error), SET_UP) from error
 
     async def _look(self) -> None:
         """Who is there; a client that has given the scheduler up is replaced by another one."""
