@@ -16,23 +16,22 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
 from batchq.engine.board import Board
-from batchq.engine.holds import Holds
+from batchq.engine.desk import Desk
 from batchq.engine.inquest import DIED, HANGS, LIVES, Found, Marks
 from batchq.engine.logs import append_lines
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_RETIRED, LEFT_STUCK, WorkerReport, WorkerSpec
-from batchq.engine.parcels import News, Orders, pack, pack_claim, relative, unpack
+from batchq.engine.parcels import News, pack, unpack
 from batchq.engine.process import settings_of
 from batchq.engine.reuse import Reuse
-from batchq.engine.signs import Signs, Told
+from batchq.engine.signs import Signs
 from batchq.errors import BatchqError, DiskFull
 from batchq.model import FailedAttempt, Outcome, StageResult
 from batchq.pace import Booking
-from batchq.store.chunks import Claim
 from batchq.store.due import Due, Entry
 from batchq.store.home import BatchFolder
 from batchq.store.recorder import Recorder
@@ -117,14 +116,8 @@ class Agent:
         self._reuse: Reuse | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._answered = 0.0
-        self._heard = self._number = self._committed = self._told_committed = 0
-        self._beat = 0
-        self._holds = Holds(self._place)
-        self._told: Told | None = None
-        self._claims: list[tuple[Claim, Mapping[int, str]]] = []
-        self._answers: list[tuple[int, Any, str | None]] = []
-        self._failed: str | None = None
-        self._closed = False
+        self._heard = self._beat = 0
+        self._desk = Desk(self._place, loop)
         self._hangs = False
         self._looking = asyncio.Lock()
         self._over = False
@@ -163,7 +156,6 @@ class Agent:
 
     async def run(self) -> None:
         """Find a place for the guest, and keep its books until it has ended."""
-        self._news = asyncio.Event()
         self._work = self._loop.create_task(self._live())
         try:
             await self._work
@@ -197,10 +189,10 @@ class Agent:
         reuse = self._reuse = await asyncio.to_thread(Reuse, self.spec.spec, self._folder)
         recorder = self._recorder = Recorder(
             settings_of(self.spec),
-            deliver=lambda claim: self._in_loop(self._claimed, claim, reuse.known(claim)),
+            deliver=lambda claim: self._desk.claim(claim, reuse.known(claim)),
             room=lambda: None,
-            failed=lambda error: self._in_loop(self._cannot_record, error),
-            committed=self._committed_to_file,
+            failed=self._cannot_record,
+            committed=self._committed,
         )
         recorder.start()
         self._answered = time.monotonic()
@@ -214,7 +206,7 @@ class Agent:
         finally:
             # Told twice: before Python 3.12 `wait_for` loses a cancellation that comes together with an answer.
             self._over = True
-            self._news.set()
+            self._desk.changed.set()
             for pump in pumps:
                 pump.cancel()
             ended = await asyncio.gather(*pumps, return_exceptions=True)
@@ -284,9 +276,10 @@ class Agent:
             await self._call("news", self._heard)  # it may go
 
     def _take(self, recorder: Recorder, news: News) -> None:
+        desk = self._desk
         if news.lines:
             append_lines(self._folder.log, news.lines)
-        self._holds.learn(news.holds)
+        desk.holds.learn(news.holds)
         if news.differs and self._reuse is not None:
             self._reuse.drop()
         due = Due(
@@ -297,7 +290,7 @@ class Agent:
             list(news.given_back),
             list(news.put_back),
             [
-                Entry(Booking(name, what), partial(self._answer, number), partial(self._refuse, number))
+                Entry(Booking(name, what), partial(desk.answer, number), partial(desk.refuse, number))
                 for number, name, what in news.entries
             ],
         )
@@ -317,8 +310,7 @@ class Agent:
 
     async def _finish(self, recorder: Recorder) -> None:
         await asyncio.to_thread(recorder.join)
-        self._closed = True
-        self._news.set()
+        self._desk.close()
 
     def _show(self, signs: Signs) -> None:
         self._place.show(signs)
@@ -332,75 +324,30 @@ class Agent:
             await asyncio.sleep(LOOK_SECONDS)
             if self._beat and not self._hangs and time.monotonic() - self._answered > SILENT_SECONDS:
                 self._place.tick()
-            if self._orders_are_due():
-                self._news.set()
+            if self._desk.has_orders:
+                self._desk.changed.set()
 
     async def _give(self) -> None:
         """Send orders when there are some."""
         while not self._over:
-            await self._news.wait()
-            self._news.clear()
-            if not self._orders_are_due():
+            await self._desk.changed.wait()
+            self._desk.changed.clear()
+            if not self._desk.has_orders:
                 continue
-            await self._call("give", pack(self._orders()))
+            await self._call("give", pack(self._desk.orders()))
             await asyncio.sleep(GIVE_GAP_SECONDS)
 
-    def _orders_are_due(self) -> bool:
-        due = self._claims or self._answers or self._closed or self._failed
-        changed = self._committed != self._told_committed or self._holds.has_new
-        return bool(due) or changed or self._place.told() != self._told
+    # What the recorder's thread says ------------------------------------------------------------------------
 
-    def _orders(self) -> Orders:
-        self._told = self._place.told()
-        self._told_committed = self._committed
-        self._number += 1
-        orders = Orders(
-            self._number,
-            self._told,
-            self._holds.take(),
-            [pack_claim(*each) for each in self._claims],
-            [(number, relative(value), why) for number, value, why in self._answers],
-            self._committed,
-            self._failed,
-            self._closed,
-        )
-        self._claims, self._answers, self._failed, self._closed = [], [], None, False
-        return orders
-
-    # What the recorder's thread says, brought into the loop --------------------------------------------------
-
-    def _in_loop(self, method: Callable[..., object], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._do, method, arguments)
-
-    def _do(self, method: Callable[..., object], arguments: tuple[object, ...]) -> None:
-        method(*arguments)
-        self._news.set()
-
-    def _claimed(self, claim: Claim, known: Mapping[int, str]) -> None:
-        self._claims.append((claim, known))
-
-    def _committed_to_file(self, due: Due) -> None:
+    def _committed(self, due: Due) -> None:
         if self._reuse is not None:
             self._reuse.keep(due.outcomes)
-        self._in_loop(self._count, due.results)
-
-    def _answered_with(self, number: int, value: Any, why: str | None) -> None:
-        self._answers.append((number, value, why))
-
-    def _count(self, committed: int) -> None:
-        self._committed += committed
-
-    def _answer(self, number: int, value: Any) -> None:
-        self._in_loop(self._answered_with, number, value, None)
-
-    def _refuse(self, number: int, error: Exception) -> None:
-        self._in_loop(self._answered_with, number, None, str(error))
+        self._desk.committed(due.results)
 
     def _cannot_record(self, error: Exception) -> None:
         if isinstance(error, DiskFull):
             self._place.tell_disk_full()
-        self._failed = str(error)
+        self._desk.fail(str(error))
 
     # Its end -------------------------------------------------------------------------------------------------
 
