@@ -1,0 +1,42 @@
+"""scripts/simulate at a tiny scale: what workers report comes into the file, and into the figures and the picture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import simulation
+from simulation.curves import draw
+from simulation.plan import Crowd, Curve, Step
+
+SCRIPT = Path(simulation.__file__).parents[1] / "simulate.py"
+
+
+def test_writer_keeps_up_with_a_small_load_and_the_file_is_whole(tmp_path: Path) -> None:
+    crowd = ["--workers", "6", "--slots", "5", "--sizes", "40", "--loads", "300"]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *crowd, "--seconds", "0.3", "--json", "a.json", "--chart", "a.svg"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (told,) = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["curves"]
+    (step,) = told["steps"]
+    assert 100 < step["recorded"] < 400 and step["commits"] > 0, "as much as was offered, also on a busy machine"
+    assert f"{step['recorded']:,.0f}" in done.stdout
+    ET.parse(tmp_path / "a.svg")
+
+
+def test_each_curve_is_named_in_the_picture_with_its_limit() -> None:
+    steps = [Step(offered, min(offered, 9000.0), 100.0, 0.1, 0.2, 1.0, 0) for offered in (1000.0, 20_000.0)]
+    curves = [Curve(Crowd(1000, 100, size, most), steps) for size, most in ((20, 1000), (1000, 5000))]
+    picture = draw(curves)
+    ET.fromstring(picture)
+    assert picture.count("at most 9,000/s") == 2
+    assert ">1,000 x 100, 20 B<" in picture and ">1,000 x 100, 1 kB, --max-uncommitted 5000<" in picture
+    assert [Curve.of(json.loads(json.dumps(curve.to_dict()))) for curve in curves] == curves
