@@ -52,7 +52,7 @@ class Crowd(NamedTuple):
         size = f"{self.result_bytes // 1000} kB" if self.result_bytes >= 1000 else f"{self.result_bytes} B"
         name = f"{self.workers:,} x {self.slots:,}, {size}"
         is_default = self.max_uncommitted == BatchSpec.max_uncommitted
-        return name if is_default else f"{name}, --max-uncommitted {self.max_uncommitted}"
+        return name if is_default else f"{name}; {self.max_uncommitted:,} uncommitted"
 
 
 class Step(NamedTuple):

@@ -38,5 +38,5 @@ def test_each_curve_is_named_in_the_picture_with_its_limit() -> None:
     picture = draw(curves)
     ET.fromstring(picture)
     assert picture.count("at most 9,000/s") == 2
-    assert ">1,000 x 100, 20 B<" in picture and ">1,000 x 100, 1 kB, --max-uncommitted 5000<" in picture
+    assert ">1,000 x 100, 20 B<" in picture and ">1,000 x 100, 1 kB; 5,000 uncommitted<" in picture
     assert [Curve.of(json.loads(json.dumps(curve.to_dict()))) for curve in curves] == curves
