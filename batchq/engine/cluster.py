@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 import dask
 from distributed import Client, LocalCluster, wait
 from distributed.protocol import to_serialize
+from distributed.versions import VersionMismatchWarning
 
 from batchq.engine.agent import GuestForgotten, GuestLost, Line
 from batchq.engine.dask_workers import Fitness, run_on
@@ -105,6 +107,7 @@ class Cluster:
         """
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told in other words
+        warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # likewise
         if self._scheduler is None:
             with dask.config.set({"distributed.worker.daemon": False}):  # handlers may start processes
                 self._local = await LocalCluster(
