@@ -54,11 +54,12 @@ class Shipment:
             stages=tuple(self._arrange(target, spec.cwd) for target in spec.stages),
             setup=self._arrange(spec.setup, spec.folder) if spec.setup else None,
         )
+        fresh = {path for path in self.files if Path(path).stem not in sys.modules}
         work = load_work(named, self.pickled)
-        for path, content in self.files.items():
+        for path in fresh:
             module = sys.modules.get(Path(path).stem)
             if getattr(module, "__file__", None) == path:
-                setattr(module, MARK, _digest(content))
+                setattr(module, MARK, _digest(self.files[path]))
         return work
 
     def _arrange(self, target: str, folder: str) -> str:

@@ -27,7 +27,8 @@ def test_file_that_is_not_there_or_is_another_one_there_is_loaded_as_it_was_sent
     assert first.load(spec).handler.function(5) == 10
     file.write_text(FILE.format(3))
     second = Shipment.of(spec, None)
-    assert second.load(spec).handler.function(5) == 15, "a process that knows an older one takes what was sent"
+    for _ in range(2):
+        assert second.load(spec).handler.function(5) == 15, "a process that knows an older one takes what was sent"
     file.unlink()
     assert first.load(spec).handler.function(5) == 10
     assert second.load(spec).handler.function(5) == 15
