@@ -143,7 +143,7 @@ def cli(context: click.Context) -> None:
     default=1000,
     show_default=True,
     metavar="N",
-    help="Advanced: outcomes in memory at most; so many items can run twice after a crash.",
+    help="Advanced: outcomes in memory at most; so many items can run twice after a crash. More on Dask.",
 )
 @start_limits
 @start_notices
