@@ -284,7 +284,7 @@ class ClusterUnfit(UsageError):
         super().__init__(why, "Install the same batchq, under the same Python, wherever a Dask worker runs.")
 
 
-RUNS_IT: Final = "Are `dask scheduler` and `dask worker` running there? `batchq resume ID --engine local` does without."
+RUNS_IT: Final = "Are `dask scheduler` and `dask worker` running there? With `--engine local` it goes without them."
 
 
 class ClusterUnreachable(BatchqError):

@@ -25,7 +25,8 @@ from batchq.urls import addresses_of
 
 ON_THE_WAY: Final = 4
 """Items of 50 ms that a slot begins until the outcome of one is committed where the supervisor is."""
-SCHEDULER: Final = re.compile(r"[a-z]+://[^\s/]+/?")
+SCHEDULER: Final = re.compile(r"(?!https?:)[a-z]+://(\[[0-9A-Fa-f:.%a-z]+\]|[^\s/:@\[\]]+):([0-9]{1,5})", re.ASCII)
+MOST_PORT: Final = 65535
 NOTHING_TO_RUN: Final = "it is not said what is to run over the items"
 WHAT_TO_RUN: Final = f"Name a function with --func, or use {', '.join('--' + name for name in KINDS)}."
 
@@ -283,8 +284,10 @@ def engine_name(engine: str | None, scheduler: str | None) -> str:
         >>> engine_name(None, "tcp://10.0.0.5:8786"), engine_name(None, None)
         ('dask', 'local')
     """
-    if scheduler is not None and not SCHEDULER.fullmatch(scheduler):
-        raise ConfigError("--scheduler", scheduler, "an address such as tcp://10.0.0.5:8786")
+    if scheduler is not None:
+        found = SCHEDULER.fullmatch(scheduler)
+        if found is None or not 1 <= int(found[2]) <= MOST_PORT:
+            raise ConfigError("--scheduler", scheduler, "an address such as tcp://10.0.0.5:8786")
     if engine is None:
         return LOCAL if scheduler is None else DASK
     check_choice("--engine", engine, ENGINES)

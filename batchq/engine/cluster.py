@@ -41,6 +41,8 @@ LOOK_SECONDS: Final = 1.0
 WAIT_SECONDS: Final = 60.0
 """A cluster without a worker, or without a scheduler, is waited for so long."""
 CONNECT_SECONDS: Final = 10.0
+CONNECT_GRACE: Final = 1.2
+"""Dask has so many times as long, to say itself that it was in vain, and why."""
 CLOSE_SECONDS: Final = 5.0
 DIRECT_SECONDS: Final = 3.0
 """A Dask worker that cannot be reached directly within that is called by way of the scheduler."""
@@ -209,14 +211,21 @@ class Cluster:
 
     async def _connect(self, seconds: float) -> None:
         address: Any = self._local or self._scheduler
+        client: Client | None = None
         try:
-            self._client = await Client(
-                address, asynchronous=True, set_as_default=False, name="batchq", timeout=seconds
-            )
+            client = Client(address, asynchronous=True, set_as_default=False, name="batchq", timeout=seconds)
+            # Dask's own limit does not hold where something else accepts the connection and says nothing.
+            self._client = await asyncio.wait_for(client, seconds * CONNECT_GRACE)
         except (OSError, asyncio.TimeoutError) as error:
-            raise ClusterUnreachable(self.name, str(error) or "it does not answer") from error
-        except (ValueError, TypeError, RuntimeError) as error:  # a kind of address that Dask is not set up for
-            raise ClusterUnreachable(self.name, str(error), SET_UP) from error
+            raise ClusterUnreachable(self.name, str(error) or "it does not answer as a Dask scheduler does") from error
+        except (ValueError, TypeError, RuntimeError) as error:
+            if self.name.startswith("tcp:"):  # a Dask worker, say
+                raise ClusterUnreachable(self.name, f"what answers there is no Dask scheduler: {error}") from error
+            raise ClusterUnreachable(self.name, str(error), SET_UP) from error  # Dask is not set up for its kind
+        finally:
+            if client is not None and client is not self._client:
+                with contextlib.suppress(Exception):  # whatever hinders it: it was never there
+                    await asyncio.wait_for(client.close(), CLOSE_SECONDS)
 
     async def _look(self) -> None:
         """Who is there; a client that has given the scheduler up is replaced by another one."""

@@ -1,0 +1,65 @@
+"""What is said where no Dask cluster is, before anything is stored."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchq.cli.console import run_command
+from batchq.cli.run import cli
+from batchq.engine import cluster
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.4)
+    Path("in.txt").write_text("a\n")
+    Path("f.py").write_text("def f(item):\n    return item\n")
+    return tmp_path
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """The port of a program that accepts connections and never says a word."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server.getsockname()[1]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    code = run_command(cli, ["--home", "H", "start", "in.txt", "--func", "f.py:f", *options])
+    assert not list(Path("H").glob("*")), "a batch was made"
+    return code, capsys.readouterr().err
+
+
+def test_what_is_no_scheduler_is_not_waited_for_for_ever(
+    folder: Path, mute: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = refusal(capsys, "--scheduler", f"tcp://127.0.0.1:{mute}")
+    assert code == 69
+    assert "it does not answer as a Dask scheduler does" in said
+    assert "--engine local" in said
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.5:8786",
+        "http://10.0.0.5:8787",
+        "tcp://10.0.0.5",
+        "tcp://10.0.0.5:8786/",
+        "tcp://ada:secret@10.0.0.5:8786",
+        "tcp://10.0.0.5:88786",
+        "",
+    ],
+)
+def test_an_address_that_can_be_none_is_a_mistake_of_its_option(
+    folder: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = refusal(capsys, "--scheduler", address)
+    assert code == 2
+    assert f"--scheduler must be an address such as tcp://10.0.0.5:8786, not {address!r}" in said
