@@ -26,10 +26,16 @@ class Part(NamedTuple):
     Attributes:
         named: how the user has named it: by its id, or by the path of its folder.
         source: its input.
+        made: its id and when it was made, which a copy of it shares; None where nobody knows.
     """
 
     named: str
     source: SourceSpec
+    made: tuple[str, float] | None = None
+
+    def is_same(self, other: Part) -> bool:
+        """Whether both are the same batch, perhaps one by its id and the other by its path, or as a copy."""
+        return self.made == other.made if self.made is not None else self.named == other.named
 
     @property
     def shard(self) -> Shard:
@@ -83,13 +89,14 @@ def together(parts: Sequence[Part]) -> Together:
         True
     """
     for one, other in combinations(parts, 2):
-        if one.named == other.named:
-            raise UsageError(f"{one.named} is named twice")
+        if one.is_same(other):
+            also = "" if one.named == other.named else f", also as {other.named}"
+            raise UsageError(f"{one.named} is named twice{also}")
     shards = [part for part in parts if not part.shard.is_whole]
     if not shards:
         return Together(False, False, [])
     first = shards[0]
-    others = [part for part in shards if not part.reads_as(first)]
+    others = [part for part in parts if not part.reads_as(first)]
     same = [part for part in parts if part.reads_as(first)]
     troubles = [_difference(first, part) for part in others]
     common = [f"{_with_shard(a)} and {_with_shard(b)}" for a, b in combinations(same, 2) if a.overlaps(b)]
@@ -106,10 +113,11 @@ def _with_shard(part: Part) -> str:
 
 
 def _difference(first: Part, other: Part) -> str:
+    what = "the whole" if other.shard.is_whole else "a shard"
     if first.input != other.input:
-        return f"{other.named} is a shard of another input ({_input(other)}) than {first.named} ({_input(first)})"
+        return f"{other.named} is {what} of another input ({_input(other)}) than {first.named} ({_input(first)})"
     options = [f"--{name.replace('_', '-')}" for name, value in other.choice.items() if value != first.choice[name]]
-    return f"{other.named} is a shard of another choice of records than {first.named}: {', '.join(options)} differs"
+    return f"{other.named} is {what} of another choice of records than {first.named}: {', '.join(options)} differs"
 
 
 def _input(part: Part) -> str:

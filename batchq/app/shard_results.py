@@ -45,7 +45,8 @@ class ShardResults:
         parts = []
         for name, folder in zip(named, self._folders, strict=True):
             with reading(folder.database) as reader:
-                parts.append(Part(name, reader.row().spec.source))
+                row = reader.row()
+                parts.append(Part(name, row.spec.source, (row.batch_id, row.created_at)))
         belong = together(parts)
         if not belong.are_shards:
             whole = [f"{part.named} is no shard" for part in parts if part.shard.is_whole]

@@ -53,6 +53,10 @@ def test_shards_overlap_and_are_all_as_their_items_say(chosen: list[tuple[int, i
             [*parts("1/2"), Part("c", replace(SOURCE, shard="2/2", size=None, name="-"))],
             "c is a shard of another input (-) than b1 (a.jsonl, 100 bytes)",
         ),
+        (
+            [*parts("1/2"), Part("c", replace(SOURCE, size=7))],
+            "c is the whole of another input (a.jsonl, 7 bytes) than b1 (a.jsonl, 100 bytes)",
+        ),
     ],
 )
 def test_what_is_not_as_it_should_be_is_said(chosen: list[Part], said: str) -> None:

@@ -203,8 +203,12 @@ def test_same_batch_twice_and_what_cannot_be_of_several_is_refused(folder: Path,
     first, second, _ = ids(folder)
     for verb in ("report", "results"):
         assert say(verb, first, first).err == f"batchq: {first} is named twice\n"
+        assert say(verb, first, f"H/{first}").err == f"batchq: {first} is named twice, also as H/{first}\n"
         assert "no batch 'none'" in say(verb, first, "none").err
     assert say("results", first, second, "-f").code == 2
     assert say("report").err.startswith("batchq: Missing argument 'ID'.")
     report = json.loads(say("report", "whole", "other", "--json").out)
-    assert report["success_count"] == 5 and report["troubles"] == ["shards 1/3, 2/3 are missing"]
+    assert report["success_count"] == 5 and report["troubles"] == [
+        "whole is the whole of another input (in.jsonl, 91 bytes) than other (other.jsonl, 9 bytes)",
+        "shards 1/3, 2/3 are missing",
+    ]
