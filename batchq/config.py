@@ -5,13 +5,15 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from batchq.errors import ConfigError
+from batchq.errors import ConfigError, UsageError
 from batchq.pace import budgets_of, rates_of
 from batchq.shards import Shard
+from batchq.spec import DASK, ENGINES, LOCAL
 
 MAX_CONCURRENCY: Final = 100_000
 """Slots beyond it cost memory and file descriptors that no machine has; a typing mistake is likelier."""
@@ -19,6 +21,8 @@ DURABILITIES: Final = ("normal", "full")
 EMPTY_KEEP: Final = "keep"
 EMPTY_FAIL: Final = "fail"
 EMPTY_RESULTS: Final = (EMPTY_KEEP, EMPTY_FAIL)
+SCHEDULER: Final = re.compile(r"(?!https?:)[a-z]+://(\[[0-9A-Za-z:.%]+\]|[^\s/:@\[\]]+):([0-9]{1,5})", re.ASCII)
+MOST_PORT: Final = 65535
 NAN_FAIL: Final = "fail"
 NAN_NULL: Final = "null"
 NANS: Final = (NAN_FAIL, NAN_NULL)
@@ -195,9 +199,13 @@ class BatchConfig:
         home: the folder of batches (QUEUE); None for ``$BATCHQ_HOME``, else the user's state folder.
         grace: seconds that items in flight have to finish when a QUEUE batch is interrupted.
         shard: the part of the ideas that is run, such as ``"3/10"`` for every tenth from the third on; None for all.
+        engine: what runs the workers of a QUEUE batch: ``"local"``, processes of this machine, or ``"dask"``, a Dask
+            cluster; None for that with a `scheduler`, else for processes.
+        scheduler: address of a Dask scheduler; ``engine="dask"`` without one starts a cluster for the batch.
 
     Raises:
         ConfigError: a value is not one of those that it can have.
+        UsageError: two of them exclude each other.
 
     Example:
         >>> BatchConfig(max_concurrent=10, mode="queue").mode
@@ -229,6 +237,8 @@ class BatchConfig:
     adaptive: bool = False
     nan: str = NAN_FAIL
     shard: str | None = None
+    engine: str | None = None
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         self.check()
@@ -256,6 +266,13 @@ class BatchConfig:
         rates_of(self.rates)
         budgets_of(self.budgets)
         self.part  # noqa: B018  # raises
+        if self.runs_on != LOCAL and self.mode is not ProcessingMode.QUEUE:
+            raise UsageError(f"engine={self.runs_on!r} needs mode='queue'")
+
+    @property
+    def runs_on(self) -> str:
+        """What runs the workers, one of `spec.ENGINES`."""
+        return engine_name(self.engine, self.scheduler, "")
 
     @property
     def part(self) -> Shard:
@@ -300,6 +317,34 @@ def mode_of(value: Any) -> ProcessingMode:
         return ProcessingMode(str(value).lower())
     except ValueError:
         raise ConfigError("mode", value, " or ".join(repr(mode.value) for mode in ProcessingMode)) from None
+
+
+def engine_name(engine: str | None, scheduler: str | None, prefix: str = "--") -> str:
+    """What runs the workers, where ``--engine`` and ``--scheduler`` say this.
+
+    Args:
+        engine: one of `spec.ENGINES`, or None.
+        scheduler: address of a Dask scheduler, or None.
+        prefix: of the two names, for messages.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+        UsageError: they exclude each other.
+
+    Example:
+        >>> engine_name(None, "tcp://10.0.0.5:8786"), engine_name(None, None)
+        ('dask', 'local')
+    """
+    if scheduler is not None:
+        found = SCHEDULER.fullmatch(scheduler) if isinstance(scheduler, str) else None
+        if found is None or not 1 <= int(found[2]) <= MOST_PORT:
+            raise ConfigError(f"{prefix}scheduler", scheduler, "an address such as tcp://10.0.0.5:8786")
+    if engine is None:
+        return LOCAL if scheduler is None else DASK
+    check_choice(f"{prefix}engine", engine, ENGINES)
+    if engine == LOCAL and scheduler is not None:
+        raise UsageError(f"{prefix}engine local and {prefix}scheduler exclude each other")
+    return engine
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -28,8 +28,10 @@ from batchq.app.stored import build_report, result_of
 from batchq.app.verbs import make, pause, respecify_locked
 from batchq.app.watcher import Watcher
 from batchq.config import EMPTY_FAIL, BatchConfig, RetryConfig
+from batchq.engine.engines import engine_of, fitted
 from batchq.engine.handover import SOURCE, Handover
 from batchq.engine.hooks import Ending, Hooks
+from batchq.engine.local import Engine
 from batchq.engine.supervisor import Supervisor
 from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
 from batchq.fingerprint import fingerprint_of
@@ -66,6 +68,8 @@ class Durable:
             )
         self._home = Home.at(config.home)
         self._shard = config.part
+        self._takes_all = config.workers is None
+        self._engine: Engine | None = None
         self._exported = export(*functions)
         spec = _spec(config, retry, self._exported)
         self._spec = replace(spec, fingerprint=fingerprint_of(spec, *functions, pickled=self._exported.pickled))
@@ -84,9 +88,14 @@ class Durable:
             UsageError: the id is taken by other ideas, or something cannot be used.
             BatchBusy: another process runs it.
             BatchHalted: it stopped before its end.
+            ClusterUnreachable: the Dask cluster that is to run it does not answer.
         """
-        async with contextlib.aclosing(Handover(ideas, self._shard)) as handover:
-            return await self._begin(handover, batch_id)
+        try:
+            async with contextlib.aclosing(Handover(ideas, self._shard)) as handover:
+                return await self._begin(handover, batch_id)
+        finally:
+            if self._engine is not None:  # nobody has used it
+                await asyncio.to_thread(self._engine.close)
 
     async def _begin(self, handover: Handover, batch_id: str | None) -> BatchReport:
         folder = await self._open(batch_id, handover)
@@ -127,8 +136,9 @@ class Durable:
         """The batch's folder: a new one, or that of a batch which began with the same ideas."""
         if batch_id is None or batch_id not in self._home.batch_ids():
             await handover.check_first()
+            spec = await self._reach_engine()
             try:
-                return make(self._home, batch_id, self._spec, self._exported.pickled)
+                return make(self._home, batch_id, spec, self._exported.pickled)
             except BatchExists:
                 if batch_id is None or batch_id not in self._home.batch_ids():
                     raise  # else another program has made it in the last instant
@@ -144,14 +154,29 @@ class Durable:
         await handover.pass_over(row.position.records, digest, to_end=row.input_done)
         if folder_is_free:
             # The caller may have mended the function; a batch is resumed with what he passes now.
-            spec = noting_change(row.spec, replace(self._spec, source=row.spec.source))
+            reached = await self._reach_engine()
+            spec = noting_change(row.spec, replace(reached, source=row.spec.source))
             respecify_locked(self._home, folder, spec, self._exported.pickled)
             tell_change(folder, row.spec, spec, self._watcher.display.note)
         return folder
 
+    async def _reach_engine(self) -> BatchSpec:
+        """Have an engine where the batch needs another one than this machine; the specification that fits to it."""
+        if self._engine is None:
+            reaching = asyncio.ensure_future(asyncio.to_thread(engine_of, self._spec, self._watcher.display.note))
+            try:
+                self._engine = await asyncio.shield(reaching)
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):  # whatever it was, nobody waits for it
+                    self._engine = await reaching  # a thread cannot be cancelled, and a cluster is not left behind
+                raise
+        return fitted(self._spec, self._engine) if self._takes_all else self._spec
+
     async def _supervise(self, folder: BatchFolder, handover: Handover | None) -> Ending:
         """Supervise it in a thread, and follow it here; `handover` has what is not yet stored."""
-        supervisor = Supervisor(folder, handover, Hooks(self._tell, self._watcher.display.note))
+        await self._reach_engine()
+        engine, self._engine = self._engine, None  # the supervisor closes it
+        supervisor = Supervisor(folder, handover, Hooks(self._tell, self._watcher.display.note), engine)
         ended = self._in_thread(supervisor.run)
         tasks = [asyncio.create_task(handover.draw())] if handover else []
         following = asyncio.create_task(self._follow(folder, ended))
@@ -273,6 +298,8 @@ def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported) -> BatchS
         rates=config.rates,
         budgets=config.budgets,
         adaptive=config.adaptive,
+        engine=config.runs_on,
+        scheduler=config.scheduler,
         pickled_by=PYTHON if exported.pickled is not None else None,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,20 +12,27 @@ from typing import Any, Final
 from batchq.app.outfile import check_new
 from batchq.app.signature import is_in_variable
 from batchq.app.source import source_of
-from batchq.config import DURABILITIES, MAX_CONCURRENCY, NANS, Limit, check_choice, check_count, check_number
-from batchq.errors import ConfigError, UsageError
+from batchq.config import (
+    DURABILITIES,
+    MAX_CONCURRENCY,
+    NANS,
+    Limit,
+    check_choice,
+    check_count,
+    check_number,
+    engine_name,
+)
+from batchq.errors import UsageError
 from batchq.handlers import split_target
 from batchq.pace import budgets_of, rates_of
 from batchq.ready import KINDS, PAID, kind
 from batchq.redaction import fields_of
-from batchq.spec import DASK, ENGINES, LOCAL, BatchSpec
+from batchq.spec import DASK, BatchSpec
 from batchq.units import bytes_of, moment_of, share_of
 from batchq.urls import addresses_of
 
 ON_THE_WAY: Final = 4
 """Items of 50 ms that a slot begins until the outcome of one is committed where the supervisor is."""
-SCHEDULER: Final = re.compile(r"(?!https?:)[a-z]+://(\[[0-9A-Fa-f:.%a-z]+\]|[^\s/:@\[\]]+):([0-9]{1,5})", re.ASCII)
-MOST_PORT: Final = 65535
 NOTHING_TO_RUN: Final = "it is not said what is to run over the items"
 WHAT_TO_RUN: Final = f"Name a function with --func, or use {', '.join('--' + name for name in KINDS)}."
 
@@ -272,28 +278,6 @@ def _work_of(request: StartRequest, cwd: Path) -> tuple[str, Path, dict[str, Any
         )
     work = {"kind": name, **kind(name).check(asked)}
     return work["title"], cwd, work
-
-
-def engine_name(engine: str | None, scheduler: str | None) -> str:
-    """What runs the workers, where ``--engine`` and ``--scheduler`` say this.
-
-    Raises:
-        UsageError: one of them cannot be used, or they exclude each other.
-
-    Example:
-        >>> engine_name(None, "tcp://10.0.0.5:8786"), engine_name(None, None)
-        ('dask', 'local')
-    """
-    if scheduler is not None:
-        found = SCHEDULER.fullmatch(scheduler)
-        if found is None or not 1 <= int(found[2]) <= MOST_PORT:
-            raise ConfigError("--scheduler", scheduler, "an address such as tcp://10.0.0.5:8786")
-    if engine is None:
-        return LOCAL if scheduler is None else DASK
-    check_choice("--engine", engine, ENGINES)
-    if engine == LOCAL and scheduler is not None:
-        raise UsageError("--engine local and --scheduler exclude each other")
-    return engine
 
 
 def stages_of(then: Iterable[str], cwd: Path) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
-from batchq.app.request import StartRequest, engine_name, spec_of, stages_of
+from batchq.app.request import StartRequest, spec_of, stages_of
 from batchq.app.rest import has_rest, input_ended_hint, input_lost, read_on
 from batchq.app.reuse import check_reuse, prepare_reuse
 from batchq.app.stages import check_stage
 from batchq.app.status import BatchStatus, status_of
+from batchq.config import engine_name
 from batchq.engine.engines import engine_of, fitted
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine

@@ -1,0 +1,38 @@
+"""Batches of a program on a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+import batchq
+from batchq.errors import ConfigError, UsageError
+
+
+def test_closure_of_a_program_runs_on_the_cluster(scheduler: str, tmp_path: Path) -> None:
+    factor = 3
+
+    def triple(idea: int) -> tuple[int, int]:
+        return factor * idea, os.getpid()
+
+    report = batchq.run(range(1, 5), triple, scheduler=scheduler, home=tmp_path, enable_progress_tracking=False)
+    assert [each["result"][0] for each in report.results] == [3, 6, 9, 12]
+    assert all(psutil.Process(each["result"][1]).ppid() != os.getpid() for each in report.results)
+    assert "is on the Dask worker tcp://" in (tmp_path / report.batch_id / "batch.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "settings, kind, said",
+    [
+        ({"engine": "dask"}, UsageError, "engine='dask' needs mode='queue'"),
+        ({"engine": "ray", "mode": "queue"}, ConfigError, "engine must be 'local' or 'dask', not 'ray'"),
+        ({"scheduler": "localhost", "mode": "queue"}, ConfigError, "scheduler must be an address such as tcp://"),
+        ({"scheduler": "tcp://a:1", "engine": "local"}, UsageError, "engine local and scheduler exclude each other"),
+    ],
+)
+def test_engine_that_cannot_be_is_refused(settings: dict[str, str], kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        batchq.BatchConfig(**settings)  # type: ignore[arg-type]
