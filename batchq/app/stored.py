@@ -13,7 +13,7 @@ from batchq.app.insights import look
 from batchq.app.report import GROUPS, BatchReport, Counted, report_on
 from batchq.app.status import status_in
 from batchq.model import FAILED
-from batchq.spec import BatchSpec
+from batchq.spec import LOCAL, BatchSpec
 from batchq.store.home import BatchFolder
 from batchq.store.reading import reading
 from batchq.store.rows import ResultRow
@@ -197,6 +197,8 @@ def _chosen(spec: BatchSpec) -> dict[str, Any]:
         "work": dict(spec.work or {}),
         "out": spec.out,
         "then": spec.stages,
+        "engine": spec.engine if spec.engine != LOCAL else None,
+        "scheduler": spec.scheduler,
     }
     chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value}
     return chosen | ({"seed": source.seed} if source.sample or source.shuffle else {})

@@ -12,7 +12,7 @@ from batchq.app.status import RESUMABLE, BatchStatus
 from batchq.app.words import count, duration, moment, rate, shorten
 from batchq.model import COMPLETED, QUEUED, Tally
 from batchq.pace import budgets_of, over_budget
-from batchq.spec import BatchSpec
+from batchq.spec import DASK, BatchSpec
 from batchq.store.rows import Wait
 from batchq.units import amount_words
 
@@ -124,7 +124,7 @@ def status_text(
     lines += _input_lines(status)
     if status.spec.out is not None:
         lines.append(("output", shorten(status.spec.out)))
-    lines.append(("limits", limits_words(status.spec)))
+    lines += _limits_lines(status.spec)
     if status.spent:
         lines.append(("spent", spent_words(status.spent)))
     lines += more
@@ -145,6 +145,13 @@ def _input_lines(status: BatchStatus) -> list[tuple[str, str]]:
     source = status.spec.source
     lines = [("input", shorten(source.name) + (f"; {CUT_OFF}" if status.without_rest else ""))]
     return lines if source.shard is None else [*lines, ("shard", f"{source.shard} of it")]
+
+
+def _limits_lines(spec: BatchSpec) -> list[tuple[str, str]]:
+    lines = [("limits", limits_words(spec))]
+    if spec.engine == DASK:
+        lines.append(("cluster", shorten(spec.scheduler or "Dask, on its supervisor's machine")))
+    return lines
 
 
 def status_table(batches: Iterable[BatchStatus]) -> str:

@@ -9,10 +9,14 @@ import psutil
 import pytest
 
 import batchq
+from batchq.cli.console import run_command
+from batchq.cli.run import cli
 from batchq.errors import ConfigError, UsageError
 
 
-def test_closure_of_a_program_runs_on_the_cluster(scheduler: str, tmp_path: Path) -> None:
+def test_closure_of_a_program_runs_on_the_cluster(
+    scheduler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     factor = 3
 
     def triple(idea: int) -> tuple[int, int]:
@@ -22,6 +26,9 @@ def test_closure_of_a_program_runs_on_the_cluster(scheduler: str, tmp_path: Path
     assert [each["result"][0] for each in report.results] == [3, 6, 9, 12]
     assert all(psutil.Process(each["result"][1]).ppid() != os.getpid() for each in report.results)
     assert "is on the Dask worker tcp://" in (tmp_path / report.batch_id / "batch.log").read_text()
+    assert (report.config["engine"], report.config["scheduler"]) == ("dask", scheduler)
+    assert run_command(cli, ["status", report.batch_id, "--home", str(tmp_path)]) == 0
+    assert f"  cluster   {scheduler}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
