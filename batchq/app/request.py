@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -300,6 +300,20 @@ def notices_of(addresses: Iterable[str], share: str | None) -> tuple[tuple[str, 
     if notify_at is not None and not notify:
         raise UsageError("--notify-at is of use with --notify only")
     return notify, notify_at
+
+
+def moved_to(spec: BatchSpec, engine: str | None, scheduler: str | None) -> BatchSpec:
+    """`spec` with its workers where ``--engine`` and ``--scheduler`` say; elsewhere as many as here by default.
+
+    Those that were fitted to a cluster of hundreds would be as many processes of this machine.
+
+    Raises:
+        UsageError: as `engine_name`.
+    """
+    if engine is None and scheduler is None:
+        return spec
+    there = replace(spec, engine=engine_name(engine, scheduler), scheduler=scheduler)
+    return spec if there == spec else replace(there, workers=min(usable_cores(), spec.concurrency))
 
 
 def usable_cores() -> int:

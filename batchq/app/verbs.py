@@ -12,12 +12,11 @@ from batchq.app import descriptors
 from batchq.app.changed import noting_change, tell_change
 from batchq.app.notify import announcing, announcing_again, prepare
 from batchq.app.outfile import outfile_of, write_rest
-from batchq.app.request import StartRequest, spec_of, stages_of
+from batchq.app.request import StartRequest, moved_to, spec_of, stages_of
 from batchq.app.rest import has_rest, input_ended_hint, input_lost, read_on
 from batchq.app.reuse import check_reuse, prepare_reuse
 from batchq.app.stages import check_stage
 from batchq.app.status import BatchStatus, status_of
-from batchq.config import engine_name
 from batchq.engine.engines import engine_of, fitted
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
@@ -201,12 +200,14 @@ def resume(
         no_strict: from here on a record that cannot be read fails alone.
         served: a server goes on with it, whose turn has come; what was paused meanwhile stays so.
         then: likewise of all later stages; empty for none.
-        engine: what runs what is left, one of `spec.ENGINES`; None for what did so before.
+        engine: what runs what is left, one of `spec.ENGINES`; None for what did so before.  Elsewhere it has as many
+            workers as a new batch there.
         scheduler: address of a Dask scheduler that does so.
 
     Raises:
         UsageError: there is no such batch, its target can no longer be used, or it is from elsewhere.
         BatchBusy: another process supervises it.
+        ClusterUnreachable: the Dask cluster that is to run it does not answer; the batch is as it was.
     """
     folder = home.find(batch_id)
     unpaused = not served and status_of(folder).state == PAUSING and steer(folder.database, "resume") in ACTIVE
@@ -224,23 +225,29 @@ def resume(
         raise UsageError(input_lost(now.spec), input_ended_hint(batch_id))
     spec, pickled = _function_of(home, folder, now.spec, func, setup, then)
     spec = replace(spec, strict=spec.strict and not no_strict)
-    if engine is not None or scheduler is not None:
-        spec = replace(spec, engine=engine_name(engine, scheduler), scheduler=scheduler)
-    prepare_reuse(home, folder, spec, hooks.note)
-    if spec != now.spec:
-        respecify_locked(home, folder, spec, pickled)
-        tell_change(folder, now.spec, spec, hooks.note)
-    _tell_dropped(now.spec, spec, hooks.note)
-    if reopens:
-        spec = replace(spec, source=replace(spec.source, limit=None))
-        read_on(folder, spec)
-    if not served and now.turn.served == OWN:
-        disown(folder.database)
+    moved = moved_to(spec, engine, scheduler)
+    elsewhere = engine_of(moved, hooks.note)
+    try:
+        spec = fitted(moved, elsewhere) if moved != spec else spec
+        prepare_reuse(home, folder, spec, hooks.note)
+        if spec != now.spec:
+            respecify_locked(home, folder, spec, pickled)
+            tell_change(folder, now.spec, spec, hooks.note)
+        _tell_dropped(now.spec, spec, hooks.note)
+        if reopens:
+            spec = replace(spec, source=replace(spec.source, limit=None))
+            read_on(folder, spec)
+        if not served and now.turn.served == OWN:
+            disown(folder.database)
+    except BaseException:
+        if elsewhere is not None:
+            elsewhere.close()
+        raise
     supervisor = Supervisor(
         folder,
         None,
         announcing_again(hooks, home, folder, spec),
-        engine_of(spec, hooks.note),
+        elsewhere,
         ignore_changed_input=ignore_changed_input,
         input_ended=input_ended,
         outfile=outfile_of(spec),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batchq.app.request import usable_cores
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
 from batchq.engine import cluster
@@ -63,3 +66,24 @@ def test_an_address_that_can_be_none_is_a_mistake_of_its_option(
     code, said = refusal(capsys, "--scheduler", address)
     assert code == 2
     assert f"--scheduler must be an address such as tcp://10.0.0.5:8786, not {address!r}" in said
+
+
+def test_batch_stays_as_it_was_where_the_cluster_is_not_there_and_fits_where_it_goes_on(
+    folder: Path, mute: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(*words: str) -> int:
+        return run_command(cli, ["--home", "H", *words])
+
+    def spec() -> dict[str, Any]:
+        capsys.readouterr()
+        assert say("status", "b", "--json") == 0
+        told: dict[str, Any] = json.loads(capsys.readouterr().out)["spec"]
+        return told
+
+    cluster = ("--scheduler", "tcp://127.0.0.1:1", "-w", "70", "-c", "70")
+    assert say("start", "in.txt", "--func", "f.py:f", "--queue", "--id", "b", *cluster) == 0
+    before = spec()
+    assert say("resume", "b", "--scheduler", f"tcp://127.0.0.1:{mute}") == 69
+    assert spec() == before
+    assert say("resume", "b", "--engine", "local", "-q") == 0
+    assert (spec()["engine"], spec()["workers"]) == ("local", min(70, usable_cores()))
