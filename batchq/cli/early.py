@@ -19,8 +19,9 @@ NO_WORKER: Final = frozenset(
     {"-h", "--help", "--version", "-d", "--detach", "--queue", "--server", "--engine", "--scheduler"}
 )
 """Whoever says one of these runs nothing in this process."""
-NO_WORKER_IF_SET: Final = frozenset({"BATCHQ_SERVER", "BATCHQ_READY_FD"})
-"""Likewise; a detached child has its output read to the end, which the new process would hold open."""
+NO_WORKER_IF_SET: Final = frozenset({"BATCHQ_SERVER", "BATCHQ_READY_FD", "BATCHQ_ENGINE", "BATCHQ_SCHEDULER"})
+"""Likewise, or others may be to run it; a detached child has its output read to the end, which the new process would
+hold open."""
 
 
 def early_engine() -> LocalEngine | None:

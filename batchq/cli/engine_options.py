@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+from click.core import ParameterSource
 
 from batchq.cli.options import F, option, with_options
-from batchq.spec import ENGINES
+from batchq.spec import ENGINES, LOCAL
 
 ENGINE = (
     "local: processes of this machine; dask: a Dask cluster (pip install 'batchq[dask]'), without --scheduler "
@@ -38,3 +41,13 @@ def resume_engine(command: F) -> F:
             click.option("--scheduler", metavar="ADDRESS", help="Run what is left on the Dask cluster there."),
         ],
     )
+
+
+def settle_engine(options: dict[str, Any]) -> None:
+    """Drop what a variable or a file says of the engine, where the command line says the other half of it otherwise."""
+    source = click.get_current_context().get_parameter_source
+    said = {name for name in ("engine", "scheduler") if source(name) is ParameterSource.COMMANDLINE}
+    if said == {"engine"} and options["engine"] == LOCAL:
+        options["scheduler"] = None
+    elif said == {"scheduler"} and options["engine"] == LOCAL:
+        options["engine"] = None

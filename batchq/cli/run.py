@@ -15,7 +15,7 @@ from batchq.cli.console import Console, common_options, complain, run_command
 from batchq.cli.control import cancel, check, pause, prune, rm, wait
 from batchq.cli.detach import begin_detached, detach_option, is_child, is_quiet_child, tell_ready
 from batchq.cli.doctor import doctor, warn_of_descriptors
-from batchq.cli.engine_options import resume_engine, start_engine
+from batchq.cli.engine_options import resume_engine, settle_engine, start_engine
 from batchq.cli.group import Verbs
 from batchq.cli.input_options import start_inputs
 from batchq.cli.item import show
@@ -168,6 +168,7 @@ def start(console: Console, /, detach: bool, queue: bool, priority: int | None, 
     if queue and detach:
         raise click.UsageError("--queue and --detach exclude each other: a server runs it, or this machine at once")
     gather_work(options)
+    settle_engine(options)
     if console.server is not None:
         return start_there(console, options, priority, detach or queue)
 

@@ -23,8 +23,9 @@ from click.core import ParameterSource
 from batchq.errors import ConfigError, SettingsError
 
 CODE: Final = frozenset({"func", "then", "setup", "on_finish", "exec", "shell"})
-OF_A_SERVER: Final = frozenset({"server", "token_file"})
-"""A file that somebody else has written must not say to whom items and tokens are sent."""
+OF_A_SERVER: Final = frozenset({"server", "token_file", "scheduler"})
+"""A file that somebody else has written must not say to whom items and tokens are sent; a Dask cluster can run code in
+the supervisor, too."""
 OF_ONE_BATCH: Final = frozenset({"id", "input", "input_format", "limit", "shard", "detach"})
 COMMON: Final = frozenset({"home", "quiet"})
 WITHOUT_VARIABLE: Final = frozenset({"no_retry", "retry_on", "rate", "budget", "redact"})

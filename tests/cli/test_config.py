@@ -96,6 +96,10 @@ REFUSED = {
     "code": ('func = "os:system"\n', ["batchq.toml:1", "func", "code", "--func"]),
     "code to set up": ('\nsetup = "x:y"\n', ["batchq.toml:2", "setup", "code", "--setup"]),
     "code at the end": ('on-finish = "rm -rf ."\n', ["batchq.toml:1", "on_finish", "code"]),
+    "a cluster": (
+        'scheduler = "tcp://h:1"\n',
+        ["batchq.toml:1", "where items are sent", "--scheduler, or BATCHQ_SCHED"],
+    ),
     "unknown key": ("concurency = 3\n", ["batchq.toml:1", "concurency", "Did you mean concurrency?"]),
     "unlike any key": ("xyzzy = 3\n", ["batchq.toml:1", "xyzzy", "`batchq config`"]),
     "of one batch": ("limit = 3\n", ["limit", "command line only"]),

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from batchq.app.request import usable_cores
+from batchq.app.status import status
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
 from batchq.engine import cluster
+from batchq.store.home import Home
 
 
 @pytest.fixture
@@ -87,3 +89,20 @@ def test_batch_stays_as_it_was_where_the_cluster_is_not_there_and_fits_where_it_
     assert spec() == before
     assert say("resume", "b", "--engine", "local", "-q") == 0
     assert (spec()["engine"], spec()["workers"]) == ("local", min(70, usable_cores()))
+
+
+def test_other_engine_on_the_command_line_beats_the_scheduler_of_a_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BATCHQ_SCHEDULER", "tcp://127.0.0.1:1")
+    asked = ("start", "in.txt", "--func", "f.py:f", "--queue")
+    for batch, options, found in (
+        ("b1", ("--engine", "local"), ("local", None)),
+        ("b2", ("--engine", "dask"), ("dask", "tcp://127.0.0.1:1")),
+        ("b3", ("--scheduler", "tcp://127.0.0.1:2"), ("dask", "tcp://127.0.0.1:2")),
+    ):
+        assert run_command(cli, ["--home", "H", *asked, "--id", batch, *options]) == 0
+        spec = status(Home(Path("H")), batch).spec
+        assert (spec.engine, spec.scheduler) == found
+    assert run_command(cli, ["--home", "H", *asked, "--engine", "local", "--scheduler", "tcp://127.0.0.1:2"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
