@@ -133,12 +133,17 @@ class Cluster:
             try:
                 await asyncio.wait_for(self._look(), self._patience)
                 if self._away_since is not None:
-                    self._note(f"{self.name} is back")
+                    self._tell(f"{self.name} is back")
                 self._away_since = None
-            except (OSError, asyncio.TimeoutError, ClusterUnreachable):
+            except Exception:  # whatever Dask raises when it loses its scheduler
                 if self._away_since is None:
                     self._away_since = time.monotonic()
-                    self._note(f"{self.name} does not answer; waiting for it")
+                    self._tell(f"{self.name} does not answer; waiting for it")
+
+    def _tell(self, what: str) -> None:
+        """Tell whoever looks on, and the log: nobody may look on."""
+        log.warning("%s", what)
+        self._note(what)
 
     async def close(self) -> None:
         """Let go of the cluster; one that was started for this batch ends."""

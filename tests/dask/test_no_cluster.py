@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Scheduler
 
 from batchq.app.request import usable_cores
 from batchq.app.status import status
@@ -106,3 +108,25 @@ def test_other_engine_on_the_command_line_beats_the_scheduler_of_a_variable(
         assert (spec.engine, spec.scheduler) == found
     assert run_command(cli, ["--home", "H", *asked, "--engine", "local", "--scheduler", "tcp://127.0.0.1:2"]) == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+def test_scheduler_that_is_lost_is_told_of_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.1)
+    notes: list[str] = []
+
+    async def lose_it() -> str:
+        async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+            there = cluster.Cluster(scheduler.address, 0, 0.3, notes.append)
+            await there.open()
+        watch = asyncio.create_task(there.watch())
+        while not notes:
+            await asyncio.sleep(0.05)
+        watch.cancel()
+        await there.close()
+        return str(scheduler.address)
+
+    address = asyncio.run(asyncio.wait_for(lose_it(), 30))
+    assert notes == [f"{address} does not answer; waiting for it"]
+    assert notes[0] in caplog.messages
