@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -306,7 +307,13 @@ class Agent:
             recorder.close()
             self._finishing = self._loop.create_task(self._finish(recorder))
         if news.report is not None:
-            self._report = self._report or news.report
+            self._report = self._report or self._with_place(news.report)
+
+    def _with_place(self, report: WorkerReport) -> WorkerReport:
+        """The report of a guest that has failed says where: what it lacks may be there where the supervisor is."""
+        if report.left != LEFT_FAILED or self._line is None:
+            return report
+        return replace(report, reason=f"{report.reason} (on {self._line.name})")
 
     async def _finish(self, recorder: Recorder) -> None:
         await asyncio.to_thread(recorder.join)
