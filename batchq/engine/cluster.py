@@ -115,7 +115,7 @@ class Cluster:
                 self._local = await LocalCluster(
                     n_workers=self._workers,
                     threads_per_worker=1,
-                    dashboard_address=":0",
+                    dashboard_address="127.0.0.1:0",
                     memory_limit=0,
                     asynchronous=True,
                     silence_logs=logging.CRITICAL,

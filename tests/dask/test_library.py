@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,18 @@ def test_closure_of_a_program_runs_on_the_cluster(
     assert (report.config["engine"], report.config["scheduler"]) == ("dask", scheduler)
     assert run_command(cli, ["status", report.batch_id, "--home", str(tmp_path)]) == 0
     assert f"  cluster   {scheduler}\n" in capsys.readouterr().out
+
+
+def test_what_a_dask_worker_lacks_is_told_with_where(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONLY_HERE", "1")
+    Path("in.txt").write_text("a\n")
+    Path("f.py").write_text("import os\nos.environ['ONLY_HERE']\ndef f(item):\n    return item\n")
+    asked = ("start", "in.txt", "--func", "f.py:f", "--scheduler", scheduler, "--home", "H", "-q")
+    assert run_command(cli, asked) == 2
+    assert re.search(r"KeyError: 'ONLY_HERE' \(on the Dask worker tcp://[0-9.:]+\)", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
