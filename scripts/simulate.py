@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 TOP: Final = Path(__file__).parent.parent
 sys.path[:0] = [str(TOP), str(TOP / "scripts")]
@@ -30,6 +30,7 @@ from simulation.writer import Writer  # noqa: E402
 
 from batchq.spec import BatchSpec  # noqa: E402
 
+Number = TypeVar("Number", int, float)
 LOADS: Final = (1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000)
 SIZES: Final = (20, 1_000, 10_000)
 MOST: Final = 40_000
@@ -91,21 +92,40 @@ def _earlier(options: argparse.Namespace) -> list[Curve]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    def number(text: str) -> int:
+        return _above_0(int(text.replace("_", "")))
+
     def numbers(text: str) -> list[int]:
-        return [int(each.replace("_", "")) for each in text.split(",")]
+        return [number(each) for each in text.split(",")]
+
+    def seconds(text: str) -> float:
+        return _above_0(float(text))
+
+    def new_file(text: str) -> str:
+        if not Path(text).parent.is_dir():  # told now, not after minutes of measuring
+            raise argparse.ArgumentTypeError(f"there is no folder {Path(text).parent}")
+        return text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=1000, help="simulated workers [1000]")
-    parser.add_argument("--slots", type=int, default=100, help="of each [100]")
+    parser.add_argument("--workers", type=number, default=1000, help="simulated workers [1000]")
+    parser.add_argument("--slots", type=number, default=100, help="of each [100]")
     parser.add_argument("--sizes", type=numbers, default=list(SIZES), metavar="BYTES,…", help="of results")
     parser.add_argument("--loads", type=numbers, default=list(LOADS), metavar="N,…", help="outcomes a second")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a step, after half of it to settle [4]")
+    parser.add_argument("--seconds", type=seconds, default=4.0, help="of a step, after half of it to settle [4]")
     held = BatchSpec.max_uncommitted
-    parser.add_argument("--max-uncommitted", type=int, default=held, metavar="N", help=f"outcomes in memory [{held}]")
-    parser.add_argument("--json", metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--max-uncommitted", type=number, default=held, metavar="N", help=f"outcomes in memory [{held}]"
+    )
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write what was measured")
     parser.add_argument("--append", action="store_true", help="keep what stands in that file, and draw it too")
-    parser.add_argument("--chart", metavar="FILE", help="draw it, as SVG")
+    parser.add_argument("--chart", type=new_file, metavar="FILE", help="draw it, as SVG")
     return parser.parse_args(arguments)
+
+
+def _above_0(value: Number) -> Number:
+    if not value > 0:
+        raise ValueError(value)
+    return value
 
 
 if __name__ == "__main__":

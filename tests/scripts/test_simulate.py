@@ -40,3 +40,9 @@ def test_each_curve_is_named_in_the_picture_with_its_limit() -> None:
     assert picture.count("at most 9,000/s") == 2
     assert ">1,000 x 100, 20 B<" in picture and ">1,000 x 100, 1 kB; 5,000 uncommitted<" in picture
     assert [Curve.of(json.loads(json.dumps(curve.to_dict()))) for curve in curves] == curves
+
+
+def test_what_cannot_be_is_refused_before_anything_is_measured() -> None:
+    wrong = ["--slots", "5", "--json", "none/a.json"]
+    done = subprocess.run([sys.executable, str(SCRIPT), *wrong], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "there is no folder none" in done.stderr
