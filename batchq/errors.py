@@ -284,7 +284,8 @@ class ClusterUnfit(UsageError):
         super().__init__(why, "Install the same batchq, under the same Python, wherever a Dask worker runs.")
 
 
-RUNS_IT: Final = "Are `dask scheduler` and `dask worker` running there? With `--engine local` it goes without them."
+WITHOUT_IT: Final = "With `--engine local` it goes without."
+RUNS_IT: Final = f"Are `dask scheduler` and `dask worker` running there? {WITHOUT_IT}"
 
 
 class ClusterUnreachable(BatchqError):

@@ -18,7 +18,7 @@ from batchq.engine.agent import Agent
 from batchq.engine.local import hidden_main
 from batchq.engine.orders import WorkerSpec
 from batchq.engine.parcels import PATIENCE_SECONDS
-from batchq.errors import UsageError
+from batchq.errors import WITHOUT_IT, UsageError
 
 if TYPE_CHECKING:
     from batchq.engine.cluster import Cluster
@@ -53,7 +53,7 @@ class DaskEngine:
         try:
             from batchq.engine.cluster import Cluster
         except ImportError as error:
-            raise UsageError(f"--engine dask: {error}", "pip install 'batchq[dask]'") from error
+            raise UsageError(f"--engine dask: {error}", f"pip install 'batchq[dask]'. {WITHOUT_IT}") from error
         self._patience = patience
         self._agents: dict[Agent, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
