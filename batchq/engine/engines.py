@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batchq.engine.parcels import PATIENCE_SECONDS
+from batchq.engine.dask.parcels import PATIENCE_SECONDS
 from batchq.errors import ConfigError
 from batchq.spec import DASK, BatchSpec
 
@@ -33,7 +33,7 @@ def engine_of(spec: BatchSpec, note: Callable[[str], None]) -> Engine | None:
     """
     if spec.engine != DASK:
         return None
-    from batchq.engine.dask import DaskEngine
+    from batchq.engine.dask.engine import DaskEngine
 
     patience = seconds_of(PATIENCE, os.environ.get(PATIENCE))
     return DaskEngine(spec.scheduler, min(spec.workers, spec.concurrency), note, patience)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from batchq.engine.inquest import DIED, HANGS, LEFT, LIVES, Marks, inquest
+from batchq.engine.dask.inquest import DIED, HANGS, LEFT, LIVES, Marks, inquest
 
 GUEST = """
 import os, pickle, sys, time
 from pathlib import Path
 from batchq.engine.board import Board
-from batchq.engine.inquest import Marks
+from batchq.engine.dask.inquest import Marks
 from batchq.store.home import Holder
 
 place = Board(Path(sys.argv[1]), 2, 3).place(0)

@@ -18,7 +18,7 @@ from batchq.app.request import usable_cores
 from batchq.app.status import status
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
-from batchq.engine import cluster
+from batchq.engine.dask import cluster
 from batchq.store.home import Home
 
 

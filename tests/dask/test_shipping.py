@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchq.engine.shipping import Shipment
+from batchq.engine.dask.shipping import Shipment
 from batchq.errors import TargetError
 from batchq.spec import BatchSpec, SourceSpec
 

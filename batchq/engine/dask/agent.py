@@ -22,11 +22,11 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from batchq.engine.board import Board
-from batchq.engine.desk import Desk
-from batchq.engine.inquest import DIED, HANGS, LIVES, Found, Marks
+from batchq.engine.dask.desk import Desk
+from batchq.engine.dask.inquest import DIED, HANGS, LIVES, Found, Marks
+from batchq.engine.dask.parcels import News, pack, unpack
 from batchq.engine.logs import append_lines
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_RETIRED, LEFT_STUCK, WorkerReport, WorkerSpec
-from batchq.engine.parcels import News, pack, unpack
 from batchq.engine.process import settings_of
 from batchq.engine.reuse import Reuse
 from batchq.engine.signs import Signs

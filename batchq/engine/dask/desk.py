@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchq.engine.board import Place
-from batchq.engine.holds import Holds
-from batchq.engine.parcels import Orders, pack_claim, relative
+from batchq.engine.dask.holds import Holds
+from batchq.engine.dask.parcels import Orders, pack_claim, relative
 from batchq.engine.signs import Told
 from batchq.store.chunks import Claim
 

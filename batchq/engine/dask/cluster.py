@@ -4,7 +4,7 @@
             ── submit(Guest, actor=True) ─▶ scheduler       once for each guest
     DaskLine ─ actor_execute() ───────────▶ Dask worker     directly, or by way of the scheduler
 
-All of it lives in one event loop.  Of Dask only this module and `dask_workers` know.
+All of it lives in one event loop.  Of Dask only this module and `workers` know.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from distributed import Client, LocalCluster, wait
 from distributed.protocol import to_serialize
 from distributed.versions import VersionMismatchWarning
 
-from batchq.engine.agent import GuestForgotten, GuestLost, Line
-from batchq.engine.dask_workers import Fitness, run_on
-from batchq.engine.inquest import Found, Marks, inquest
+from batchq.engine.dask.agent import GuestForgotten, GuestLost, Line
+from batchq.engine.dask.inquest import Found, Marks, inquest
+from batchq.engine.dask.parcels import pack
+from batchq.engine.dask.shipping import Shipment
+from batchq.engine.dask.workers import Fitness, run_on
 from batchq.engine.orders import WorkerSpec
-from batchq.engine.parcels import pack
-from batchq.engine.shipping import Shipment
 from batchq.engine.work import pickled_of
 from batchq.errors import ClusterUnfit, ClusterUnreachable
 from batchq.store.home import BatchFolder
@@ -349,7 +349,7 @@ def _settler() -> Callable[[bytes], Any]:
         from distributed import get_worker
 
         worker = get_worker()
-        guest = importlib.import_module("batchq.engine.guest").Guest
+        guest = importlib.import_module("batchq.engine.dask.guest").Guest
         return guest(*pickle.loads(packed), lambda: worker.status.name in ("closing", "closed", "failed"))
 
     return settle

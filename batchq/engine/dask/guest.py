@@ -24,16 +24,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchq.engine.board import Board
-from batchq.engine.holds import Holds
-from batchq.engine.inquest import Marks
+from batchq.engine.dask.holds import Holds
+from batchq.engine.dask.inquest import Marks
+from batchq.engine.dask.outbox import Outbox
+from batchq.engine.dask.parcels import GAP_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, Orders, pack, unpack
+from batchq.engine.dask.shipping import Shipment
+from batchq.engine.dask.voices import Voices
 from batchq.engine.logs import prints_to
 from batchq.engine.orders import LEFT_RETIRED, WorkerReport, WorkerSpec
-from batchq.engine.outbox import Outbox
-from batchq.engine.parcels import GAP_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, Orders, pack, unpack
 from batchq.engine.reuse import CHANGED
-from batchq.engine.shipping import Shipment
 from batchq.engine.surroundings import Surroundings
-from batchq.engine.voices import Voices
 from batchq.engine.worker import Worker, report_of
 from batchq.fingerprint import fingerprint_of
 from batchq.ready import Work

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from batchq.engine.parcels import News, Orders, absolute, unpack_claim
+from batchq.engine.dask.parcels import News, Orders, absolute, unpack_claim
 from batchq.errors import StorageFailed
 from batchq.model import FailedAttempt, Outcome, StageResult
 from batchq.pace import Booking

@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from batchq.engine.agent import Agent
+from batchq.engine.dask.agent import Agent
+from batchq.engine.dask.parcels import PATIENCE_SECONDS
 from batchq.engine.local import hidden_main
 from batchq.engine.orders import WorkerSpec
-from batchq.engine.parcels import PATIENCE_SECONDS
 from batchq.errors import WITHOUT_IT, UsageError
 
 if TYPE_CHECKING:
-    from batchq.engine.cluster import Cluster
+    from batchq.engine.dask.cluster import Cluster
 
 _T = TypeVar("_T")
 CLOSE_SECONDS: Final = 15.0
@@ -51,7 +51,7 @@ class DaskEngine:
         self, scheduler: str | None, workers: int, note: Callable[[str], None], patience: float = PATIENCE_SECONDS
     ) -> None:
         try:
-            from batchq.engine.cluster import Cluster
+            from batchq.engine.dask.cluster import Cluster
         except ImportError as error:
             raise UsageError(f"--engine dask: {error}", f"pip install 'batchq[dask]'. {WITHOUT_IT}") from error
         self._patience = patience
