@@ -103,6 +103,11 @@ class Worker:
         """Whether handlers run in threads, which nothing can interrupt."""
         return self._runner is not None and bool(self._runner.busy_threads)
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether every slot has an item, and others wait for one."""
+        return self._runner is not None and bool(self._runner.backlog) and not self._runner.idle_slots
+
     async def run(self) -> WorkerReport:
         """Run until there is nothing left to do; everything is committed, and the rest put back, afterwards."""
         try:

@@ -25,6 +25,7 @@ from batchq.engine.board import Board
 from batchq.engine.dask.desk import Desk
 from batchq.engine.dask.inquest import DIED, HANGS, LIVES, Found, Marks
 from batchq.engine.dask.parcels import News, pack, unpack
+from batchq.engine.limits import share_of
 from batchq.engine.logs import append_lines
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_RETIRED, LEFT_STUCK, WorkerReport, WorkerSpec
 from batchq.engine.process import settings_of
@@ -42,6 +43,8 @@ LOOK_SECONDS: Final = 0.1
 SILENT_SECONDS: Final = 0.5
 """A guest that has not answered for so long may turn all the same: nobody knows."""
 GIVE_GAP_SECONDS: Final = 0.01
+AMPLE: Final = 2
+"""Outcomes for each slot that may be uncommitted, so that no slot waits when commits are told a little later."""
 RETRY_SECONDS: Final = 0.2
 END_SECONDS: Final = 2.0
 """A guest that is to be ended has so long to answer."""
@@ -118,7 +121,8 @@ class Agent:
         self._finishing: asyncio.Task[None] | None = None
         self._answered = 0.0
         self._heard = self._beat = 0
-        self._desk = Desk(self._place, loop)
+        share = share_of(spec.spec.max_uncommitted, spec.claimants)
+        self._desk = Desk(self._place, loop, waits_for_commits=share < AMPLE * spec.slots)
         self._hangs = False
         self._looking = asyncio.Lock()
         self._over = False

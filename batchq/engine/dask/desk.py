@@ -24,11 +24,13 @@ class Desk:
     Args:
         place: of the guest, on the board.
         loop: in which the orders are made; what is put here from any thread gets there.
+        waits_for_commits: the guest can hardly begin anything before it hears of what is committed.
     """
 
-    def __init__(self, place: Place, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, place: Place, loop: asyncio.AbstractEventLoop, waits_for_commits: bool) -> None:
         self._place = place
         self._loop = loop
+        self._waits_for_commits = waits_for_commits
         self.changed = asyncio.Event()
         """Set when there may be something new."""
         self.holds = Holds(place)
@@ -54,12 +56,12 @@ class Desk:
         self._put(lambda: self._answers.append((number, None, str(error))))
 
     def committed(self, results: int) -> None:
-        """So many outcomes more are in the file."""
+        """So many outcomes more are in the file; in most cases that can wait for other orders, or the next look."""
 
         def count() -> None:
             self._committed += results
 
-        self._put(count)
+        self._put(count, self._waits_for_commits)
 
     def fail(self, why: str) -> None:
         """Nothing can be recorded any more."""
@@ -69,10 +71,11 @@ class Desk:
 
         self._put(note)
 
-    def _put(self, change: Callable[[], object]) -> None:
+    def _put(self, change: Callable[[], object], is_urgent: bool = True) -> None:
         def do() -> None:
             change()
-            self.changed.set()
+            if is_urgent:
+                self.changed.set()
 
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(do)

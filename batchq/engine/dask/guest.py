@@ -27,7 +27,15 @@ from batchq.engine.board import Board
 from batchq.engine.dask.holds import Holds
 from batchq.engine.dask.inquest import Marks
 from batchq.engine.dask.outbox import Outbox
-from batchq.engine.dask.parcels import GAP_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, Orders, pack, unpack
+from batchq.engine.dask.parcels import (
+    FED_GAP_SECONDS,
+    GAP_SECONDS,
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    Orders,
+    pack,
+    unpack,
+)
 from batchq.engine.dask.shipping import Shipment
 from batchq.engine.dask.voices import Voices
 from batchq.engine.logs import prints_to
@@ -249,7 +257,7 @@ class Guest:
         )
 
     async def _wait_for_news(self) -> None:
-        pause = self._answered + GAP_SECONDS - time.monotonic()
+        pause = self._answered + (FED_GAP_SECONDS if self._worker.is_fed else GAP_SECONDS) - time.monotonic()
         if pause > 0:
             await asyncio.sleep(pause)
         self._news.clear()

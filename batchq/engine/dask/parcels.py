@@ -26,7 +26,9 @@ PATIENCE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.25
 """A guest with nothing to tell answers after so long, so that both know that the other lives."""
 GAP_SECONDS: Final = 0.02
-"""Between two parcels of a busy guest: each costs as much as dozens of items."""
+"""Between two parcels of a guest, each of which costs as much as dozens of items …"""
+FED_GAP_SECONDS: Final = 0.1
+"""… and between two of one that has enough to begin meanwhile."""
 
 
 class Orders(NamedTuple):
