@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from benchmarks.cluster import cluster
 from benchmarks.commands import commands
 from benchmarks.cores import cpu
 from benchmarks.in_memory import library, promises
@@ -30,6 +31,7 @@ CASES: Final = _by_name(
     wait_peers,
     cpu,
     commands,
+    cluster,
     large,
     retry,
     small,
