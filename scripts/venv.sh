@@ -22,7 +22,7 @@ make_venv() {
     if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
         echo "making the virtual environment ${venv#"$top/"} ..." >&2
         "$python" -m venv --clear "$venv"
-        "$venv/bin/pip" install --disable-pip-version-check -q -e "$top${extras:+[$extras]}"
+        "$venv/bin/pip" install --disable-pip-version-check --no-compile -q -e "$top${extras:+[$extras]}"
         echo "$stamp" > "$venv/stamp"
     fi
 }
