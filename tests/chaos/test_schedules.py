@@ -7,7 +7,7 @@ from chaos import schedule
 
 pytestmark = pytest.mark.slow
 
-SCHEDULES = 16
+SCHEDULES = 12
 FAULTS = 2
 """Of each schedule at most: `scripts/chaos` does up to three."""
 

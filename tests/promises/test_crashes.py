@@ -17,7 +17,7 @@ ITEMS = 150
 SLOTS = 8
 CAP = 20
 OPTIONS = ("-c", str(SLOTS), "-w", "2", "--chunk-size", "7", "--max-uncommitted", str(CAP), "-q")
-RANDOM_RUNS = 12
+RANDOM_RUNS = 8
 PROBED = [
     ("before-commit", 3),  # between an outcome and its commit
     ("before-commit", 6),
