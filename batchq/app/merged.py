@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import chain, islice
 from typing import Any, Final, overload
 
 from batchq.app.groups import EXAMPLES
 from batchq.app.insights import SESSIONS, WORKERS, throughput
 from batchq.app.parts import Part, together
-from batchq.app.report import GROUPS, BatchReport
-from batchq.app.words import count
+from batchq.app.report import GROUPS, BatchReport, percentile_of
+from batchq.app.words import count, seconds_of
 from batchq.engine.fingerprint import fingerprint
 from batchq.model import (
     ACTIVE,
@@ -102,8 +101,9 @@ def merge(parts: Sequence[Part], reports: Sequence[BatchReport]) -> BatchReport:
     ends = [report.completed_at for report in reports if report.completed_at is not None]
     ended = max(ends) if len(ends) == len(reports) else None
     counted = max(report.generated_at or report.started_at for report in reports)
-    wall = max(active, _seconds(ended or counted) - _seconds(started))
+    wall = max(active, seconds_of(ended or counted) - seconds_of(started))
     histogram = _histogram(reports)
+    took = [(float(each["to_seconds"]), each["items"]) for each in histogram]
     return BatchReport(
         batch_id=count(len(reports), "batch", "batches"),
         **sums,
@@ -119,9 +119,9 @@ def merge(parts: Sequence[Part], reports: Sequence[BatchReport]) -> BatchReport:
         items_per_second=round(done / active, 3) if done and active else None,
         wall_time=round(wall, 3),
         paused_time=round(wall - active, 3),
-        latency_p50=_percentile(histogram, 0.50),
-        latency_p95=_percentile(histogram, 0.95),
-        latency_p99=_percentile(histogram, 0.99),
+        latency_p50=percentile_of(took, 0.50),
+        latency_p95=percentile_of(took, 0.95),
+        latency_p99=percentile_of(took, 0.99),
         speedup=round(busy / active, 2) if done and active else None,
         failure_groups=_groups(reports),
         input_cut=any(report.input_cut for report in reports),
@@ -181,7 +181,7 @@ def _active(reports: Sequence[BatchReport]) -> float:
 
 def _spans(report: BatchReport) -> list[tuple[float, float]]:
     worked = report.throughput["worked"] if report.throughput else ()
-    return [(_seconds(span["start"]), _seconds(span["end"])) for span in worked]
+    return [(seconds_of(span["start"]), seconds_of(span["end"])) for span in worked]
 
 
 def _histogram(reports: Sequence[BatchReport]) -> list[dict[str, Any]]:
@@ -190,15 +190,6 @@ def _histogram(reports: Sequence[BatchReport]) -> list[dict[str, Any]]:
         for each in report.latency_histogram:
             items[each["from_seconds"], each["to_seconds"]] += each["items"]
     return [{"from_seconds": low, "to_seconds": high, "items": number} for (low, high), number in sorted(items.items())]
-
-
-def _percentile(histogram: Sequence[Row], share: float) -> float | None:
-    left = share * sum(each["items"] for each in histogram)
-    for each in histogram:
-        left -= each["items"]
-        if left <= 0:
-            return round(float(each["to_seconds"]), 6)
-    return None
 
 
 def _groups(reports: Sequence[BatchReport]) -> list[dict[str, Any]]:
@@ -262,7 +253,7 @@ def _throughput(reports: Sequence[BatchReport]) -> dict[str, Any] | None:
     step = math.lcm(*(each["step_seconds"] for each in seen))
     counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for each in chain.from_iterable(one["counts"] for one in seen):
-        start = int(_seconds(each["start"])) // step * step
+        start = int(seconds_of(each["start"])) // step * step
         counts[start][0] += each["success"]
         counts[start][1] += each["failed"]
     intervals = [Interval(start, *both) for start, both in sorted(counts.items())]
@@ -283,7 +274,3 @@ def _outcomes(report: BatchReport) -> int:
     listed: int = sum(worker["items"] for worker in report.workers)
     share = sum(worker["share"] for worker in report.workers)
     return listed if report.worker_count <= len(report.workers) or not share else round(listed / share)
-
-
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()

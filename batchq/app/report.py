@@ -327,9 +327,19 @@ def percentile(histogram: Sequence[tuple[int, int]], share: float) -> float | No
         >>> percentile([], 0.5) is None
         True
     """
-    left = share * sum(items for _, items in histogram)
-    for bucket, items in histogram:
+    return percentile_of([(bucket_end_us(bucket) / 1e6, items) for bucket, items in histogram], share)
+
+
+def percentile_of(spans: Sequence[tuple[float, int]], share: float) -> float | None:
+    """As `percentile`, of (seconds, items): so many items took no longer, and longer than the seconds before.
+
+    Example:
+        >>> percentile_of([(0.1, 3), (2.0, 1)], 0.99)
+        2.0
+    """
+    left = share * sum(items for _, items in spans)
+    for seconds, items in spans:
         left -= items
         if left <= 0:
-            return round(bucket_end_us(bucket) / 1e6, 6)
+            return round(seconds, 6)
     return None

@@ -25,7 +25,7 @@ from batchq.app.charts import (
 )
 from batchq.app.markup import Html, join
 from batchq.app.report import BatchReport
-from batchq.app.words import count, duration, shorten
+from batchq.app.words import count, duration, seconds_of, shorten
 from batchq.model import BUCKETS_PER_OCTAVE
 
 OUTCOMES: Final = (("good", "succeeded"), ("bad", "failed"))
@@ -96,7 +96,7 @@ def throughput_chart(report: BatchReport) -> Html | None:
     if not seen or not seen["counts"]:
         return None
     step = seen["step_seconds"]
-    clock = _Clock([(_seconds(span["start"]), _seconds(span["end"])) for span in seen["worked"]])
+    clock = _Clock([(seconds_of(span["start"]), seconds_of(span["end"])) for span in seen["worked"]])
     counts = seen["counts"]
     fastest = max((each["success"] + each["failed"] for each in counts), default=0) / step
     factor, unit = (1, "second") if fastest >= 1 else (60, "minute") if fastest >= 1 / 60 else (3600, "hour")
@@ -104,11 +104,11 @@ def throughput_chart(report: BatchReport) -> Html | None:
     width = clock.width(step) * (0.9 if clock.worked / step <= 60 else 1.03)
     bars = [
         Column(
-            clock.place(_seconds(each["start"])),
+            clock.place(seconds_of(each["start"])),
             width,
             each["success"] / step * factor,
             each["failed"] / step * factor,
-            f"{_clock(_seconds(each['start']), 1, True)}: {each['success']:,} succeeded, {each['failed']:,} failed",
+            f"{_clock(seconds_of(each['start']), 1, True)}: {each['success']:,} succeeded, {each['failed']:,} failed",
         )
         for each in counts
     ]
@@ -254,10 +254,6 @@ def _gap_words(gaps: Sequence[tuple[float, float]]) -> str:
 
 def _step_words(step: int) -> str:
     return f"{step} s" if step < 60 else duration(step)
-
-
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 def _stamp(stamp: str) -> str:

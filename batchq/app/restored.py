@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
-from typing import Any, overload
+from typing import Any
 
 from batchq.app.items import AttemptDetails, ItemDetails
 from batchq.app.rawjson import members
 from batchq.app.report import BatchReport
 from batchq.app.status import SERVED, BatchStatus
 from batchq.app.watching import Look
+from batchq.app.words import seconds_of
 from batchq.model import QUEUED, RUNNING, SUCCESS, Tally
 from batchq.spec import BatchSpec
 from batchq.store.rows import ErrorGroup, Wait
@@ -30,9 +30,9 @@ def restored_status(told: Mapping[str, Any]) -> BatchStatus:
         state=told["state"],
         reason=told["reason"],
         holder=told["holder"],
-        created_at=_seconds(told["created_at"]),
-        started_at=_seconds(told["started_at"]),
-        ended_at=_seconds(told["completed_at"]),
+        created_at=seconds_of(told["created_at"]),
+        started_at=seconds_of(told["started_at"]),
+        ended_at=seconds_of(told["completed_at"]),
         input_done=told["input_done"],
         tally=Tally(
             items=told["total_items"],
@@ -53,7 +53,7 @@ def restored_status(told: Mapping[str, Any]) -> BatchStatus:
         skipped=told.get("skipped", {}),
         names=names,
         turn=_turn(told),
-        wait=Wait(_seconds(wait["until"]), wait["rate"]) if (wait := told.get("wait")) else None,
+        wait=Wait(seconds_of(wait["until"]), wait["rate"]) if (wait := told.get("wait")) else None,
     )
     return status._replace(without_rest=told["input_cut"] and not status.input_cut)
 
@@ -122,7 +122,7 @@ def _groups(told: list[dict[str, Any]]) -> list[ErrorGroup]:
     found, number = [], 0
     for group in told:
         until = number + len(group["examples"])
-        first, last = (round(_seconds(group[name]) * 1000) for name in ("first", "last"))
+        first, last = (round(seconds_of(group[name]) * 1000) for name in ("first", "last"))
         found.append(
             ErrorGroup(
                 group["error_type"],
@@ -137,11 +137,3 @@ def _groups(told: list[dict[str, Any]]) -> list[ErrorGroup]:
         )
         number = until
     return found
-
-
-@overload
-def _seconds(moment: str) -> float: ...
-@overload
-def _seconds(moment: None) -> None: ...
-def _seconds(moment: str | None) -> float | None:
-    return None if moment is None else datetime.fromisoformat(moment).timestamp()

@@ -22,6 +22,20 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
+@overload
+def seconds_of(stamp: str) -> float: ...
+@overload
+def seconds_of(stamp: None) -> None: ...
+def seconds_of(stamp: str | None) -> float | None:
+    """Seconds since 1970, of what `iso` gave.
+
+    Example:
+        >>> seconds_of(iso(1.5))
+        1.5
+    """
+    return None if stamp is None else datetime.fromisoformat(stamp).timestamp()
+
+
 def moment(seconds: float) -> str:
     """Seconds since 1970 for people: the same in every time zone, as the dates in the ids of batches are.
 
