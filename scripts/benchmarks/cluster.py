@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from benchmarks.handlers import WAIT_SECONDS
@@ -88,14 +89,14 @@ def _cluster(bench: Bench) -> Iterator[str]:
         yield _ready(file)
 
 
-def _ready(file: object) -> str:
+def _ready(file: Path) -> str:
     """The address, once all workers are there."""
     from distributed import Client
 
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, ValueError), open(str(file), encoding="utf-8") as text:
-            address = str(json.load(text)["address"])
+        with contextlib.suppress(OSError, ValueError):  # it is not there yet, or not whole
+            address = str(json.loads(file.read_text(encoding="utf-8"))["address"])
             with Client(address, timeout=READY_SECONDS, set_as_default=False) as client:
                 client.wait_for_workers(WORKERS, timeout=READY_SECONDS)
             return address
