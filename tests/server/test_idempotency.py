@@ -92,6 +92,14 @@ def test_a_key_is_good_for_one_batch_also_of_a_server_that_was_killed(server: Se
     assert len(keys) == 4 and not [path for path in keys if path.stat().st_mode & 0o077]
 
 
+def test_who_stops_an_upload_can_send_it_again_at_once(server: Served) -> None:
+    begin_upload(server, "torn").close()
+    where = "/api/v1/batches/upload?func=pipe:title&name=a.jsonl&batch_id=torn"
+    again = server.client.post(where, content=b"{}\n", headers={"Idempotency-Key": "k4"})
+    assert (again.status_code, again.json().get("batch_id")) == (201, "torn"), again.text
+    assert server.wait_for("torn")["success_count"] == 1
+
+
 def test_a_server_killed_while_a_batch_is_made_knows_it_by_its_key(server: Served, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         lost = pool.submit(send, server, "k1", "slow:title")

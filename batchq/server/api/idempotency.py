@@ -29,6 +29,9 @@ HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = {"Idempotency-Replayed": "true"}
 KEEP_SECONDS: Final = 48 * 3600.0
 PRUNE_SECONDS: Final = 3600.0
+WAIT_SECONDS: Final = 5.0
+"""How long a call waits for the one before it with the same key. Who has lost his connection, or has stopped an upload,
+sends the next one at once; the server notices the end of the first a moment later."""
 _KEY: Final = re.compile(r"[!-~ ]{1,255}")
 
 
@@ -131,7 +134,7 @@ class Keys:
     def __init__(self, folder: Path, home: Home) -> None:
         self._folder = folder
         self._home = home
-        self._held: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
         self._pruned_at = -PRUNE_SECONDS
 
     @asynccontextmanager
@@ -143,16 +146,13 @@ class Keys:
             asked: what it asks for, as JSON.
 
         Raises:
-            Problem: 400 where it is no key, 409 where another call holds it.
+            Problem: 400 where it is no key, 409 where another call goes on holding it.
         """
         name = _name(request)
         if name is None:
             yield Once(None, self._home, "")
             return
-        if name in self._held:
-            raise _in_progress()
-        self._held.add(name)
-        try:
+        async with self._alone(name):
             await asyncio.to_thread(self._prune)
             head = await asyncio.to_thread(_hash, [request.url.path, asked])
             once = Once(self._folder / name, self._home, head)
@@ -161,8 +161,21 @@ class Keys:
             except BaseException:
                 await once.failed()
                 raise
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        until = time.monotonic() + WAIT_SECONDS
+        while (other := self._held.get(name)) is not None:
+            try:
+                await asyncio.wait_for(other.wait(), until - time.monotonic())
+            except asyncio.TimeoutError:
+                raise _in_progress() from None
+        ended = self._held[name] = asyncio.Event()
+        try:
+            yield
         finally:
-            self._held.discard(name)
+            del self._held[name]
+            ended.set()
 
     def _prune(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
