@@ -8,7 +8,6 @@ supervisor ── WorkerSpec ──▶ work() ── loop with slots (Worker, Ru
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures.thread  # noqa: F401 - now, since later a handler may have used up all descriptors
 import gc
 import logging
@@ -19,6 +18,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
+from batchq.engine import event_loop
 from batchq.engine.board import Board
 from batchq.engine.limits import share_of
 from batchq.engine.logs import clean_lines, log_to, name_items
@@ -82,7 +82,7 @@ def work(spec: WorkerSpec) -> WorkerReport:
         logging.shutdown()
 
     try:
-        report = asyncio.run(_run(worker, here, depart))
+        report = event_loop.run(_run(worker, here, depart))
     except BaseException as error:  # whatever it is: an exception of the user's may not cross a pipe
         report = report_of(error)
     depart()

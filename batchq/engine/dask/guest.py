@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from batchq.engine import event_loop
 from batchq.engine.board import Board
 from batchq.engine.dask.holds import Holds
 from batchq.engine.dask.inquest import Marks
@@ -186,7 +187,7 @@ class Guest:
             prints_to(BatchFolder(self._spec.folder).log)
         with contextlib.suppress(OSError):  # it is that of another machine
             os.chdir(self._spec.spec.cwd)
-        asyncio.run(self._serve())
+        event_loop.run(self._serve())
 
     async def _serve(self) -> None:
         try:
