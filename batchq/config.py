@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from batchq.durable_settings import DurableSettings, texts_of
 from batchq.errors import ConfigError, UsageError
 from batchq.pace import budgets_of, rates_of
 from batchq.shards import Shard
@@ -167,7 +168,7 @@ class Limit:
 
 
 @dataclass
-class BatchConfig:
+class BatchConfig(DurableSettings):
     """How a `BatchProcessor` works. The first seven are the original's, in its order.
 
     Attributes:
@@ -202,6 +203,24 @@ class BatchConfig:
         engine: what runs the workers of a QUEUE batch: ``"local"``, processes of this machine, or ``"dask"``, a Dask
             cluster; None for that with a `scheduler`, else for processes.
         scheduler: address of a Dask scheduler; ``engine="dask"`` without one starts a cluster for the batch.
+        where: only ideas that fulfil this condition, such as ``"price > 10 and lang in ('en', 'de')"``, as the option
+            of `batchq start`; for any other condition there are generator expressions.
+
+    The others need the mode QUEUE:
+
+    Attributes:
+        redact: fields of the ideas that errors, logs and reports do not show: names, or paths as ``"user.mail"``.
+        out: a file (.jsonl, .csv or .tsv) to which each outcome is written as it is recorded.
+        overwrite: `out` may exist already.
+        notify: addresses that get a signed webhook when the batch has ended, or has stopped and waits for somebody.
+        notify_at: share of failed items at which they are told as well, such as ``"5%"``.
+        deadline: what has not begun by then never does: ``"2h"`` from now, ``"18:30"``, or a date and time.
+        memfree: nothing new begins with less free memory than that, such as ``"2G"``.
+        max_tasks_per_worker: items after which a worker is replaced, where the function leaks.
+        max_worker_memory: a worker that has more in memory is replaced; such as ``"2G"``.
+        reuse: ids of earlier batches, whose results are taken for ideas that are the same.
+        reuse_changed: also where these have run another function.
+        cache: a folder of results that batches share.
 
     Raises:
         ConfigError: a value is not one of those that it can have.
@@ -239,6 +258,7 @@ class BatchConfig:
     shard: str | None = None
     engine: str | None = None
     scheduler: str | None = None
+    where: str | None = None
 
     def __post_init__(self) -> None:
         self.check()
@@ -266,8 +286,11 @@ class BatchConfig:
         rates_of(self.rates)
         budgets_of(self.budgets)
         self.part  # noqa: B018  # raises
+        if self.max_tasks_per_worker is not None:
+            check_count("max_tasks_per_worker", self.max_tasks_per_worker)
         if self.runs_on != LOCAL and self.mode is not ProcessingMode.QUEUE:
             raise UsageError(f"engine={self.runs_on!r} needs mode='queue'")
+        self.check_durable(self.mode is ProcessingMode.QUEUE)
 
     @property
     def runs_on(self) -> str:
@@ -282,12 +305,12 @@ class BatchConfig:
     @property
     def rates(self) -> tuple[str, ...]:
         """The rate limits, as a tuple."""
-        return (self.rate,) if isinstance(self.rate, str) else tuple(self.rate)
+        return texts_of(self.rate)
 
     @property
     def budgets(self) -> tuple[str, ...]:
         """The budgets, as a tuple."""
-        return (self.budget,) if isinstance(self.budget, str) else tuple(self.budget)
+        return texts_of(self.budget)
 
     @property
     def retry(self) -> RetryConfig:

@@ -117,8 +117,12 @@ class Redaction:
                         left.append((place, member))
 
 
-def fields_of(texts: Sequence[str]) -> tuple[str, ...]:
+def fields_of(texts: Sequence[str], name: str = "--redact") -> tuple[str, ...]:
     """The fields that are named, several in a text with commas between them.
+
+    Args:
+        texts: what was said.
+        name: of the setting, for messages.
 
     Raises:
         ConfigError: one of them has no name.
@@ -129,7 +133,7 @@ def fields_of(texts: Sequence[str]) -> tuple[str, ...]:
     """
     fields = [field.strip() for text in texts for field in text.split(",")]
     if not all(fields):
-        raise ConfigError("--redact", ",".join(texts), "names of fields with commas between them")
+        raise ConfigError(name, ",".join(texts), "names of fields with commas between them")
     return tuple(dict.fromkeys(fields))
 
 

@@ -10,7 +10,18 @@ from typing import Any, Final, overload
 
 from batchq.app.report import GROUPS, LISTED_FAILURES, BatchReport, Counted, report_on
 from batchq.config import BatchConfig, mode_of
-from batchq.model import COMPLETED, FAILED, SUCCESS, FailedAttempt, Failure, Item, Outcome, Tally, latency_bucket
+from batchq.model import (
+    COMPLETED,
+    FAILED,
+    NONE_SKIPPED,
+    SUCCESS,
+    FailedAttempt,
+    Failure,
+    Item,
+    Outcome,
+    Tally,
+    latency_bucket,
+)
 from batchq.store.rows import ErrorGroup
 
 log = logging.getLogger(__name__)
@@ -125,13 +136,20 @@ class Collected:
             retries=self._retries,
         )
 
-    def report(self, drawn: int | None = None, state: str = COMPLETED, reason: str | None = None) -> BatchReport:
+    def report(
+        self,
+        drawn: int | None = None,
+        state: str = COMPLETED,
+        reason: str | None = None,
+        left_out: Mapping[str, int] = NONE_SKIPPED,
+    ) -> BatchReport:
         """The report on what is there.
 
         Args:
             drawn: items that were taken from the input; None: as many as have an outcome.
             state: how the batch ended.
             reason: why it is not completed.
+            left_out: ideas that became no items, by the setting that did it.
         """
         active = time.monotonic() - self._began
         now = time.time()
@@ -156,6 +174,7 @@ class Collected:
             config=self._config,
             state=state,
             reason=reason,
+            left_out=left_out,
         )
         failures: Sequence[Mapping[str, Any]] = MemoryRows(counts.failed, failure_of)
         if len(counts.failed) <= LISTED_FAILURES:

@@ -17,31 +17,41 @@ from contextlib import closing
 from dataclasses import replace
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from batchq.app.batch_queue import BatchQueue
 from batchq.app.changed import noting_change, tell_change
+from batchq.app.notify import announcing_again, deliver_aside, deliver_owed, prepare
+from batchq.app.outfile import check_new, outfile_of, write_rest
 from batchq.app.report import LISTED_FAILURES, BatchReport, BatchResult, carry
 from batchq.app.request import usable_cores
+from batchq.app.reuse import check_reuse, prepare_reuse
+from batchq.app.signature import is_in_variable
 from batchq.app.status import status_of
 from batchq.app.stored import build_report, result_of
 from batchq.app.verbs import make, pause, respecify_locked
 from batchq.app.watcher import Watcher
 from batchq.config import EMPTY_FAIL, BatchConfig, RetryConfig
+from batchq.durable_settings import texts_of
 from batchq.engine.engines import engine_of, fitted
 from batchq.engine.handover import SOURCE, Handover
 from batchq.engine.hooks import Ending, Hooks
 from batchq.engine.local import Engine
+from batchq.engine.sieve import Sieve
 from batchq.engine.supervisor import Supervisor
-from batchq.errors import BatchExists, BatchHalted, InputChanged, StoreError, UsageError
+from batchq.errors import BatchExists, BatchHalted, BatchqError, InputChanged, StoreError, UsageError
 from batchq.fingerprint import fingerprint_of
 from batchq.handlers import PYTHON, Exported, export
-from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, Tally
+from batchq.model import CANCELLED, COMPLETED, ENDED, EXPIRED, PAUSED, BatchRow, Tally
 from batchq.spec import BatchSpec
 from batchq.store.batch import steer
 from batchq.store.home import BatchFolder, Home
 from batchq.store.reading import ReportReader, reading
 from batchq.store.rows import Progress
+
+OVERWRITE: Final = "Pass overwrite=True"
+
+T = TypeVar("T")
 
 
 class Durable:
@@ -68,6 +78,8 @@ class Durable:
             )
         self._home = Home.at(config.home)
         self._shard = config.part
+        self._sieve = Sieve(config.where)
+        self._overwrite = config.overwrite
         self._takes_all = config.workers is None
         self._engine: Engine | None = None
         self._exported = export(*functions)
@@ -91,7 +103,7 @@ class Durable:
             ClusterUnreachable: the Dask cluster that is to run it does not answer.
         """
         try:
-            async with contextlib.aclosing(Handover(ideas, self._shard)) as handover:
+            async with contextlib.aclosing(Handover(ideas, self._shard, self._sieve)) as handover:
                 return await self._begin(handover, batch_id)
         finally:
             if self._engine is not None:  # nobody has used it
@@ -110,21 +122,46 @@ class Durable:
                 raise BatchHalted(folder.batch_id, f"it was {status.state}")
             if status.state not in ENDED:
                 await self._run(folder, handover)
-            elif self._on_result is not None:
-                with reading(folder.database) as reader:
-                    await self._deliver_rest(reader)
+            else:
+                await self._catch_up(folder)
             failed = False
         except BaseException as error:
             with contextlib.suppress(StoreError):  # a file that cannot be read has nothing to tell
                 carry(error, _report(folder))
+            if isinstance(error, Exception):  # whoever is cancelled waits for no receiver
+                await self._send_owed(folder)
             raise
         finally:
             queue.end(failed)
+        await self._send_owed(folder)
         return _report(folder)
+
+    async def _catch_up(self, folder: BatchFolder) -> None:
+        """Hand over what a batch that had ended before has come to."""
+        if self._spec.out is not None:
+            await asyncio.to_thread(write_rest, folder, self._spec, self._watcher.display.note)
+        if self._on_result is not None:
+            with reading(folder.database) as reader:
+                await self._deliver_rest(reader)
+
+    async def _send_owed(self, folder: BatchFolder) -> None:
+        """Send what its addresses are to be told; what fails stays owed, and changes nothing of what the batch is."""
+        if not self._spec.notify:
+            return
+        note = self._watcher.display.note
+        try:
+            came = await self._in_thread(lambda: deliver_owed(self._home, folder, note), "batchq-notify")
+        except (BatchqError, OSError) as error:
+            note(f"its notifications are not sent: {error}")
+            return
+        for line in came.failed:
+            note(line)
 
     async def _run(self, folder: BatchFolder, handover: Handover) -> None:
         ending = await self._supervise(folder, handover)
         while ending.state == PAUSED and self._queue.has_paused:
+            if self._spec.notify:
+                deliver_aside(self._home, folder, self._watcher.display.note)
             await self._queue.until_resumed()
             ending = await self._supervise(folder, None)
         if handover.error is not None:
@@ -138,10 +175,13 @@ class Durable:
             await handover.check_first()
             spec = await self._reach_engine()
             try:
-                return make(self._home, batch_id, spec, self._exported.pickled)
+                folder = self._make(batch_id, spec)
             except BatchExists:
                 if batch_id is None or batch_id not in self._home.batch_ids():
                     raise  # else another program has made it in the last instant
+            else:
+                await self._prepare_reuse(folder, spec)
+                return folder
         folder = self._home.find(batch_id)
         with reading(folder.database) as reader:
             row = reader.row()
@@ -149,6 +189,7 @@ class Durable:
         if not row.spec.source.is_program:
             raise InputChanged(row.spec.source.name, f"batch {batch_id!r} reads it, not ideas of a program")
         folder_is_free = row.state not in ENDED
+        self._check_out(row, folder_is_free)
         if folder_is_free:
             folder.supervise().release()  # refused before the ideas are drawn, which may take long
         await handover.pass_over(row.position.records, digest, to_end=row.input_done)
@@ -158,7 +199,30 @@ class Durable:
             spec = noting_change(row.spec, replace(reached, source=row.spec.source))
             respecify_locked(self._home, folder, spec, self._exported.pickled)
             tell_change(folder, row.spec, spec, self._watcher.display.note)
+            await self._prepare_reuse(folder, spec)
         return folder
+
+    def _make(self, batch_id: str | None, spec: BatchSpec) -> BatchFolder:
+        check_new(spec.out, self._overwrite, (), OVERWRITE)
+        check_reuse(self._home, spec)
+        prepare(self._home, spec, self._watcher.display.note)
+        return make(self._home, batch_id, spec, self._exported.pickled)
+
+    async def _prepare_reuse(self, folder: BatchFolder, spec: BatchSpec) -> None:
+        if spec.reuse:
+            await asyncio.to_thread(prepare_reuse, self._home, folder, spec, self._watcher.display.note)
+
+    def _check_out(self, row: BatchRow, goes_on: bool) -> None:
+        """Raise `UsageError` where a batch that began before can no longer write to the file that is named now."""
+        now, before = self._spec.out, row.spec.out
+        if now is None or now == before:
+            return
+        if before is not None:
+            raise UsageError(f"batch {row.batch_id!r} writes to {before}", "Name that file, or none.")
+        if not goes_on:
+            hint = f"Write them now: batchq results {row.batch_id} -o {now}"
+            raise UsageError(f"batch {row.batch_id!r} has ended, and wrote its results to no file", hint)
+        check_new(now, self._overwrite, (), OVERWRITE)
 
     async def _reach_engine(self) -> BatchSpec:
         """Have an engine where the batch needs another one than this machine; the specification that fits to it."""
@@ -176,8 +240,9 @@ class Durable:
         """Supervise it in a thread, and follow it here; `handover` has what is not yet stored."""
         await self._reach_engine()
         engine, self._engine = self._engine, None  # the supervisor closes it
-        supervisor = Supervisor(folder, handover, Hooks(self._tell, self._watcher.display.note), engine)
-        ended = self._in_thread(supervisor.run)
+        hooks = announcing_again(Hooks(self._tell, self._watcher.display.note), self._home, folder, self._spec)
+        supervisor = Supervisor(folder, handover, hooks, engine, outfile=outfile_of(self._spec))
+        ended = self._in_thread(supervisor.run, "batchq-supervisor")
         tasks = [asyncio.create_task(handover.draw())] if handover else []
         following = asyncio.create_task(self._follow(folder, ended))
         tasks.append(following)
@@ -201,10 +266,12 @@ class Durable:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    def _in_thread(self, run: Callable[[], Ending]) -> asyncio.Future[Ending]:
-        ended: asyncio.Future[Ending] = self._loop.create_future()
+    def _in_thread(self, run: Callable[[], T], name: str) -> asyncio.Future[T]:
+        ended: asyncio.Future[T] = self._loop.create_future()
 
-        def settle(ending: Ending | None, error: BaseException | None) -> None:
+        def settle(ending: T | None, error: BaseException | None) -> None:
+            if ended.cancelled():
+                return
             if error is not None:
                 ended.set_exception(error)
             elif ending is not None:
@@ -220,7 +287,7 @@ class Durable:
             with contextlib.suppress(RuntimeError):  # the loop has ended without waiting
                 self._loop.call_soon_threadsafe(settle, ending, raised)
 
-        threading.Thread(target=work, name="batchq-supervisor", daemon=True).start()
+        threading.Thread(target=work, name=name, daemon=True).start()
         return ended
 
     # How far it is, told by the supervisor's thread ----------------------------------------------------------
@@ -276,7 +343,7 @@ def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported) -> BatchS
         stages=exported.stages,
         cwd=str(Path.cwd()),
         python=sys.executable,
-        source=SOURCE if config.part.is_whole else replace(SOURCE, shard=str(config.part)),
+        source=replace(SOURCE, shard=None if config.part.is_whole else str(config.part), where=config.where),
         concurrency=config.max_concurrent,
         workers=min(config.workers or usable_cores(), config.max_concurrent),
         timeout=config.timeout_per_item or None,
@@ -300,6 +367,18 @@ def _spec(config: BatchConfig, retry: RetryConfig, exported: Exported) -> BatchS
         adaptive=config.adaptive,
         engine=config.runs_on,
         scheduler=config.scheduler,
+        deadline=config.moment,
+        memfree=config.least_free,
+        notify=config.addresses,
+        notify_at=config.share,
+        notify_by_variable=bool(config.notify) and is_in_variable(),
+        max_tasks_per_worker=config.max_tasks_per_worker,
+        max_worker_memory=config.most_memory,
+        redact=config.hidden,
+        out=None if config.out is None else str(Path(config.out).absolute()),
+        reuse=tuple(dict.fromkeys(texts_of(config.reuse))),
+        reuse_changed=config.reuse_changed,
+        cache=None if config.cache is None else str(Path(config.cache).resolve()),
         pickled_by=PYTHON if exported.pickled is not None else None,
     )
 

@@ -21,9 +21,10 @@ from batchq.engine.job import Job
 from batchq.engine.memory import MemoryBatch
 from batchq.engine.results import keeping
 from batchq.engine.retry import RetryHandler
+from batchq.engine.sieve import Sieve
 from batchq.errors import BatchHalted, Halt
 from batchq.handlers import Handler
-from batchq.model import CANCELLED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
+from batchq.model import CANCELLED, COMPLETED, FAILED, HALTED, RUNNING, SUCCESS, Item, Outcome
 from batchq.pace import Book, budgets_of, rates_of
 from batchq.ready import Stage
 from batchq.store.rows import Progress
@@ -46,6 +47,7 @@ class InMemory:
         self._stages = tuple(Stage(handler, None) for handler in later)
         self._watcher = watcher
         self._book = Book(rates_of(config.rates), budgets_of(config.budgets))
+        self._sieve = Sieve(config.where)
 
     async def run(self, ideas: Iterable[Any] | AsyncIterable[Any], batch_id: str) -> BatchReport:
         """Run the batch; what ends it early carries the report on what was done."""
@@ -53,6 +55,7 @@ class InMemory:
         # Whoever takes results one by one has them: to keep them here as well would fill the memory.
         collected = Collected(self._config, batch_id, keep_results=watcher.flow is None)
         watcher.begun(batch_id, collected.started)
+        ideas = self._sieve.out_of(ideas)
         self._known = self._config.part.size(len(ideas)) if isinstance(ideas, Sized) else None
         batch = self._batch(ideas, batch_id, collected)
         self._show(batch, collected)
@@ -66,10 +69,14 @@ class InMemory:
             raise
         finally:
             self._show(batch, collected)
+        for setting, field in self._sieve.unseen:
+            watcher.display.note(f"no idea has the field {field} that {setting} names")
         return self._report(collected, batch)
 
-    def _report(self, collected: Collected, batch: MemoryBatch, *how: str) -> BatchReport:
-        report = collected.report(batch.drawn, *how)
+    def _report(
+        self, collected: Collected, batch: MemoryBatch, state: str = COMPLETED, reason: str | None = None
+    ) -> BatchReport:
+        report = collected.report(batch.drawn, state, reason, self._sieve.skipped)
         report.spent = self._book.spent
         return report
 

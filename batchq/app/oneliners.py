@@ -21,6 +21,7 @@ from batchq.engine.job import Job
 from batchq.engine.memory import MemoryBatch
 from batchq.engine.results import keeping
 from batchq.engine.retry import RetryHandler
+from batchq.engine.sieve import Sieve
 from batchq.errors import ItemFailed
 from batchq.handlers import Handler
 from batchq.model import Item, Outcome
@@ -189,7 +190,12 @@ class _Mapping:
             tracebacks=False,
         )
         self._batch = MemoryBatch(
-            job, config.max_concurrent, self._items, self._keep, is_full=self._is_full, shard=config.part
+            job,
+            config.max_concurrent,
+            Sieve(config.where).out_of(self._items),
+            self._keep,
+            is_full=self._is_full,
+            shard=config.part,
         )
         self._loop = asyncio.get_running_loop()
         await self._batch.run()

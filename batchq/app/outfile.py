@@ -14,13 +14,14 @@ from batchq.store.home import BatchFolder
 from batchq.store.reading import ReportReader
 
 
-def check_new(name: str | None, overwrite: bool, sources: Sequence[str]) -> str | None:
+def check_new(name: str | None, overwrite: bool, sources: Sequence[str], say_so: str = "Say --overwrite") -> str | None:
     """The absolute path of a file that a new batch is to write; None where none is named.
 
     Args:
         name: as the user named it.
         overwrite: a file that exists may be replaced.
         sources: paths of the batch's input.
+        say_so: how the user allows to replace it, for messages.
 
     Raises:
         OutputError: it cannot be written, exists already, or is the input.
@@ -42,7 +43,7 @@ def check_new(name: str | None, overwrite: bool, sources: Sequence[str]) -> str 
         if any(os.path.exists(source) and os.path.samefile(source, path) for source in sources):
             raise OutputError(name, "it is the input")
         if not overwrite:
-            raise OutputError(name, "it exists already", "Say --overwrite to replace it, or name another file.")
+            raise OutputError(name, "it exists already", f"{say_so} to replace it, or name another file.")
         if is_written(path):
             raise OutputError(name, "another batch is writing it", "Name another file.")
     return str(path)

@@ -19,9 +19,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, 
 from typing import Any, Final
 
 from batchq.engine.results import to_json
+from batchq.engine.sieve import Sieve
 from batchq.errors import InputChanged, InputError, UnserializableResult
 from batchq.inputs.values import item_id_of
-from batchq.model import NONE_SKIPPED, Record
+from batchq.model import Record
 from batchq.shards import WHOLE, Shard
 from batchq.spec import PROGRAM, SourceSpec
 
@@ -42,6 +43,7 @@ class Handover:
     Args:
         ideas: any iterable or async iterable.
         shard: the part of them that is handed over.
+        sieve: lets those through that are meant; the others are not counted.
 
     Example:
         handover = Handover(ideas)
@@ -49,12 +51,12 @@ class Handover:
         drawing = asyncio.create_task(handover.draw())  # while a thread walks over `handover`
     """
 
-    skipped: Mapping[str, int] = NONE_SKIPPED
-    unseen: Collection[tuple[str, str]] = ()
-
-    def __init__(self, ideas: Iterable[Any] | AsyncIterable[Any], shard: Shard = WHOLE) -> None:
+    def __init__(
+        self, ideas: Iterable[Any] | AsyncIterable[Any], shard: Shard = WHOLE, sieve: Sieve | None = None
+    ) -> None:
         self._shard = shard
-        ideas = shard.out_of(ideas)
+        self._sieve = sieve or Sieve()
+        ideas = shard.out_of(self._sieve.out_of(ideas))
         self._async_ideas: AsyncIterator[Any] | None = None
         self._ideas: Iterator[Any] | None = None
         if isinstance(ideas, AsyncIterable):
@@ -184,6 +186,16 @@ class Handover:
             return Record("null", item_id, place, place, place + 1, reason)
 
     # In the filling thread -----------------------------------------------------------------------------------
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Ideas that were left out so far, by the setting that did it."""
+        return self._sieve.skipped
+
+    @property
+    def unseen(self) -> Collection[tuple[str, str]]:
+        """Settings that name a field which no idea has had so far, with that field."""
+        return self._sieve.unseen
 
     def __iter__(self) -> Iterator[Record | None]:
         """The records; None says that nothing more has come yet."""

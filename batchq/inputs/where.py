@@ -46,6 +46,7 @@ class Where:
     Args:
         expression: see `HINT`.
         cells: fields are cells of a table, all of them texts: one that is compared with a number is read as one.
+        name: of the setting, for messages.
 
     Raises:
         UsageError: it cannot be understood; names the column.
@@ -59,20 +60,21 @@ class Where:
         (True, False, ['lang', 'price'])
     """
 
-    def __init__(self, expression: str, cells: bool = False) -> None:
+    def __init__(self, expression: str, cells: bool = False, name: str = "--where") -> None:
         self._expression = expression
+        self._name = name
         self._cells = cells
         self.fields: set[str] = set()
         if len(expression) > LONGEST:
-            raise UsageError(f"--where: an expression has {LONGEST:,} characters at most")
+            raise UsageError(f"{name}: an expression has {LONGEST:,} characters at most")
         try:
             tree = ast.parse(expression.strip(), mode="eval")
             self._value = self._compile(tree.body)
         except SyntaxError as error:
             column = error.offset or len(expression) + 1
-            raise UsageError(f"--where, column {column}: {error.msg} in {expression!r}", HINT) from error
+            raise UsageError(f"{name}, column {column}: {error.msg} in {expression!r}", HINT) from error
         except (ValueError, RecursionError, MemoryError) as error:
-            raise UsageError(f"--where: {error}", HINT) from error
+            raise UsageError(f"{name}: {error}", HINT) from error
 
     def __call__(self, record: Any) -> bool:
         """Whether `record` fulfils it."""
@@ -183,7 +185,9 @@ class Where:
 
     def _refused(self, node: ast.expr) -> UsageError:
         part = ast.get_source_segment(self._expression.strip(), node) or self._expression
-        return UsageError(f"--where, column {node.col_offset + 1}: {part!r} is nothing that a condition can hold", HINT)
+        return UsageError(
+            f"{self._name}, column {node.col_offset + 1}: {part!r} is nothing that a condition can hold", HINT
+        )
 
 
 def _is_number(value: Any) -> bool:
