@@ -9,18 +9,25 @@ value: whatever the item has in it, what is sent is JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote_plus
 
 from batchq.errors import UsageError
 from batchq.ready.messages import says_json
+from batchq.ready.secrecy import refuse_secrets, refuse_secrets_within
 from batchq.ready.templates import IN_CAPITALS, Loose, Piece, Template, Variable, fields_of, text_of, value_of
 
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 TEXT: Final = "text/plain; charset=utf-8"
+PLACE: Final = "{}"
+"""Stands for what is filled in."""
+
+_PAIR: Final = re.compile(r'"([^"\\\n]{1,100})"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+"""A field of what becomes JSON when Jinja has filled it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Body:
     Attributes:
         template: None for the whole item as JSON.
         quoted: of a template that is JSON, for each of its pieces whether it stands between quotes; else None.
+        is_form: it is what a form sends, ``name=value&…``.
 
     Example:
         >>> body = Body.of('{"text": "About {text}", "n": {n}}', "--body", "")
@@ -39,6 +47,7 @@ class Body:
 
     template: Template | None = None
     quoted: tuple[bool, ...] | None = None
+    is_form: bool = False
 
     @classmethod
     def of(cls, text: str, option: str, content_type: str) -> Body:
@@ -56,7 +65,7 @@ class Body:
         template = Template.of(text, option, _in_form if is_form else text_of, IN_CAPITALS)
         pieces = template.pieces
         if is_form or not (pieces and isinstance(pieces[0], str) and pieces[0].lstrip()[:1] in ("{", "[", '"')):
-            return cls(template)
+            return cls(template, is_form=is_form)
         quoted = _quoted(pieces)
         sample = "".join(_example(piece, within) for piece, within in zip(pieces, quoted, strict=True))
         try:
@@ -72,6 +81,29 @@ class Body:
     def has_secrets(self) -> bool:
         """Whether variables of the environment are in it."""
         return self.template is not None and bool(self.template.variables)
+
+    def refuse_secrets(self) -> None:
+        """Raise `UsageError` where a secret itself is written in it, instead of the name of a variable."""
+        template = self.template
+        if template is None:
+            return
+        if self.is_form:
+            refuse_secrets(template.option, f"?{template.text}")
+        else:
+            refuse_secrets_within(template.option, self._fields(template))
+
+    def _fields(self, template: Template) -> Iterator[tuple[str, str]]:
+        """Names and values of what is JSON in it, with `PLACE` in the places of others."""
+        if self.quoted is None:
+            yield from _PAIR.findall(template.text)
+            return
+        found: list[tuple[str, Any]] = []
+        marked = zip(template.pieces, self.quoted, strict=True)
+        json.loads("".join(_marked(piece, within) for piece, within in marked), object_pairs_hook=found.extend)
+        for name, value in found:
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, (str, int, float)) and not isinstance(each, bool):
+                    yield name, str(each)
 
     def render(self, item: Any, variables: Mapping[str, str] | None = None) -> tuple[bytes, str]:
         """The body for `item`, and what it is where the headers do not say that; raises as `Template.render`."""
@@ -116,6 +148,10 @@ def _quoted(pieces: Sequence[Piece]) -> tuple[bool, ...]:
 
 def _example(piece: Piece, within: bool) -> str:
     return piece if isinstance(piece, str) else "x" if within else "0"
+
+
+def _marked(piece: Piece, within: bool) -> str:
+    return piece if isinstance(piece, str) else PLACE if within else f'"{PLACE}"'
 
 
 def _in_form(value: Any) -> str:

@@ -121,7 +121,9 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
         "max_response": bytes_of("--max-response", options.get("max_response") or MAX_RESPONSE),
         "max_redirects": MAX_REDIRECTS if redirects is None else redirects,
     }
-    _plan(work)
+    plan = _plan(work)
+    if plan.body is not None:
+        plan.body.refuse_secrets()
     return work
 
 

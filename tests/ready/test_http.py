@@ -180,6 +180,7 @@ HTTP = ("--http", "POST http://127.0.0.1:1/")
         ([*HTTP, "--header", "x-api-key: abc"], "the value of x-api-key would be stored"),
         ([*HTTP, "--header", "Proxy-Authorization: abc"], "--header 'Proxy-Authorization: ${KEY}'"),
         (["--http", "http://127.0.0.1:1/{n}?q={q}&api_key=abc"], "in single quotes: api_key=${KEY}"),
+        ([*HTTP, "--body", '{"n": {n}, "auth": {"api_key": "abc"}}'], '--body: the value of api_key would be stored'),
         ([*HTTP, "--header", "Authorization: ${KEY}"], "the variable KEY of the environment, which is not set"),
         ([*HTTP, "--header", "nothing"], "'nothing' names no header"),
         ([*HTTP, "--header", "A: b\nC: d"], "line break"),

@@ -260,6 +260,39 @@ def test_variables_are_looked_up_at_once_and_never_shown() -> None:
     assert "s3cret" not in f"{key} {key!r} {vars(template)}"
 
 
+@pytest.mark.parametrize(
+    "text, kind, name",
+    [
+        ('{"n": {n}, "password": "hunter"}', "", "password"),
+        ('{"pin": 1, "secret": 1234}', "", "secret"),
+        ('[{"deep": {"access_token": "gho_16C7e42F292c6912E7"}}]', "", "access_token"),
+        ('{"key": "9f86d081884c7d65", "key": "title"}', "", "key"),
+        ('{"credentials": ["ann", "x7Gh29sLq"]}', "", "credentials"),
+        ('{"api_key": "abc", "tags": [{% for t in tags %}{{ t | tojson }}{% endfor %}]}', "", "api_key"),
+        ("text={text}&client_secret=abc", "application/x-www-form-urlencoded", "client_secret"),
+    ],
+)
+def test_secret_that_is_written_out_in_a_body_is_refused_with_the_way_out(text: str, kind: str, name: str) -> None:
+    with pytest.raises(UsageError, match=f"^--body: the value of {name} would be stored$") as refused:
+        Body.of(text, "--body", kind).refuse_secrets()
+    assert (f"{name}=${{KEY}}" if kind else f'"{name}": "${{KEY}}"') in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "text, kind",
+    [
+        ('{"password": "${PASSWORD}", "token": "Bearer {token}", "secret": {secret}, "api_key": {{ key }}}', ""),
+        ('{"password": "", "secret": null, "auth": true, "max_tokens": 500, "keyword": "abc123def"}', ""),
+        ('{"key": "title", "pass": "economy class", "sig": "hmac-sha256", "auth": "none", "stop_token": "</s>"}', ""),
+        ('{"sort": {"key": "address2"}, "token": "END", "text": "the password: hunter2, the token is abc123"}', ""),
+        ("Your password: hunter2, token=abc123abc123, for {name}", ""),
+        ("q={q}&max_tokens=5&password=${PASSWORD}", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_places_and_ordinary_words_in_a_body_are_no_secrets(text: str, kind: str) -> None:
+    Body.of(text, "--body", kind).refuse_secrets()
+
+
 def test_answer_that_repeats_a_secret_stays_json_and_short_values_stand_in_it_by_chance() -> None:
     key = Variables({"KEY": "12345678", "QUOTED": 'a"b\\c', "LANGUAGE": "en", "ONE": "1"})
     answer = {"n": 1, "id": 12345678, "in": "en", "deep": [{"12345678": 'says a"b\\c'}, None, True, 2.5]}
