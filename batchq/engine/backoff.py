@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from batchq.model import Item
@@ -33,6 +33,17 @@ class Backoff:
     def is_crowded(self, slots: int) -> bool:
         """Whether so many wait that nothing new should be fetched for `slots` slots."""
         return len(self._waiting) > max(WAITING_PER_SLOT * slots, WAITING_LEAST)
+
+    @property
+    def items(self) -> list[Item]:
+        """Those that wait, in no order."""
+        return [item for _, _, item in self._waiting]
+
+    def forget(self, seqs: Collection[int]) -> None:
+        """Let these items wait no longer, nor become due."""
+        self._waiting = [waiting for waiting in self._waiting if waiting[1] not in seqs]
+        heapq.heapify(self._waiting)
+        self._set_timer()
 
     def put(self, item: Item, seconds: float) -> None:
         """Let `item` wait for so long."""

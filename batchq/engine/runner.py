@@ -155,6 +155,18 @@ class Runner:
         self.backlog.extend(begun)
         return fresh
 
+    @property
+    def not_in_flight(self) -> list[Item]:
+        """The items that wait here: for a slot, or for their next attempt."""
+        return [*self.backlog, *self._backoff.items]
+
+    def forget(self, seqs: Collection[int]) -> None:
+        """Let these go, which are not in flight: they are somebody else's."""
+        left = [item for item in self.backlog if item.seq not in seqs]
+        self.backlog.clear()
+        self.backlog.extend(left)
+        self._backoff.forget(seqs)
+
     def room(self) -> None:
         """The sink is no longer full."""
         self._wake(len(self._idle))

@@ -39,7 +39,7 @@ class Ledger(Protocol):
         """Give the items of a chunk from `start` on to others; none of them was begun."""
 
     def put_back(self, message_id: int, unfinished: Sequence[int]) -> None:
-        """Leave a chunk, of which these items have no outcome yet."""
+        """Give these items of a chunk back to all, begun or not; none of them is in flight."""
 
     def enter(
         self,

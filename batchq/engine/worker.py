@@ -209,10 +209,10 @@ class Worker:
         if runner.backlog and runner.idle_slots and not self.full:
             runner.room()
         self._place.starving = bool(runner.idle_slots and not runner.backlog and not runner.stopping)
-        if runner.backlog and self._spec.lane == LANE_ALL:
+        if self._spec.lane == LANE_ALL:
             if self._leave.is_set():
-                self._give_back(after=0.0)  # whoever comes in this one's place need not wait for its end
-            elif self._place.others_starve:
+                self._hand_over()
+            elif runner.backlog and self._place.others_starve:
                 self._give_back()
 
     def _obey_limits(self) -> None:
@@ -304,8 +304,33 @@ class Worker:
         self._report = WorkerReport(LEFT_FAILED, str(error), 74)
         self._leave.set()
 
-    def _give_back(self, after: float = GIVE_BACK_SECONDS) -> None:
-        """Give items that were not begun, `after` so many seconds, to a worker that has nothing."""
+    def _hand_over(self) -> None:
+        """Give up what is not in flight: whoever comes in this one's place need not wait for its end.
+
+        What a message still holds for this worker is a range: items between two that are in flight stay, too.
+        """
+        waiting: dict[int, set[int]] = {}
+        for item in self._runner.not_in_flight:
+            waiting.setdefault(item.message_id, set()).add(item.seq)
+        gone: set[int] = set()
+        for message_id, seqs in waiting.items():
+            still = self._open[message_id]
+            kept = still - seqs
+            if kept:
+                low, high = min(kept), max(kept)
+                seqs = {seq for seq in seqs if not low <= seq <= high}
+            if seqs:
+                self._ledger.put_back(message_id, sorted(seqs))
+                still -= seqs
+                gone |= seqs
+            if not still:
+                del self._open[message_id]
+                del self._claimed_at[message_id]
+        if gone:
+            self._runner.forget(gone)
+
+    def _give_back(self) -> None:
+        """Give items that were not begun for a while to a worker that has nothing."""
         now = time.monotonic()
         unbegun = self._runner.take_unbegun()
         by_message: dict[int, list[Item]] = {}
@@ -313,7 +338,7 @@ class Worker:
             by_message.setdefault(item.message_id, []).append(item)
         keep: list[Item] = []
         for message_id, items in by_message.items():
-            if now - self._claimed_at[message_id] < after:
+            if now - self._claimed_at[message_id] < GIVE_BACK_SECONDS:
                 keep.extend(items)
                 continue
             still = self._open[message_id]

@@ -256,14 +256,28 @@ class ChunkQueue(SQLiteAckQueue):
         self.put_range(start, last, given, lane, bool(redelivered))
 
     def put_back(self, message_id: int, unfinished: Sequence[int]) -> None:
-        """Ack a chunk and put those of its items that have no outcome back to ready, as new messages."""
+        """Put items of a chunk back to ready, as new messages, whether they were begun or not.
+
+        The chunk is acked, unless others of its items have no outcome: these stay claimed, with all between them.
+
+        Args:
+            message_id: the chunk.
+            unfinished: seqs of items without an outcome, ascending.
+        """
         row = self._read_claimed(message_id)
         if row is None:
             return
-        lane = row[2]
-        self.ack_all([message_id])
-        for first, last in ranges(unfinished):
-            self.put_range(first, last, lane=lane, redelivered=True)
+        first, last, lane, _, size = row
+        left: list[int] = json.loads(self._shared.execute(SQL["unfinished_in_range"], (first, last)).fetchone()[0])
+        each = size // (last - first + 1)
+        if others := set(left).difference(unfinished):
+            low, high = min(others), max(others)
+            self._shared.execute(SQL["narrow_claimed"], (message_id, low, high, each * (high - low + 1)))
+            unfinished = [seq for seq in unfinished if not low <= seq <= high]
+        else:
+            self.ack_all([message_id])
+        for low, high in ranges(unfinished):
+            self.put_range(low, high, each * (high - low + 1), lane, redelivered=True)
 
     def release(self, claimant: str, lane_of: Mapping[int, int]) -> None:
         """Take over the chunks of a claimant that is dead.

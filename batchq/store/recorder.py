@@ -187,7 +187,7 @@ class Recorder:
         self._work.set()
 
     def put_back(self, message_id: int, unfinished: Sequence[int]) -> None:
-        """Leave a chunk, of which these items have no outcome yet."""
+        """Give these items of a chunk back to all, begun or not; none of them is in flight."""
         with self._lock:
             self._due.put_back.append((message_id, unfinished))
         self._work.set()
@@ -354,10 +354,10 @@ class Recorder:
             # Before the acks: a chunk that is given back in part is acked for the rest right after.
             for message_id, start in due.given_back:
                 self._queue.give_back(message_id, start)
-            if due.finished:
-                self._queue.ack_all(due.finished)
             for message_id, unfinished in due.put_back:
                 self._queue.put_back(message_id, unfinished)
+            if due.finished:
+                self._queue.ack_all(due.finished)
             answers = [self._write(entry) for entry in due.entries]
             taken = self._queue.take(want, settings.claimants, settings.lane, settings.chunk_size) if want else None
         return taken, answers

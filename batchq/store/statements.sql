@@ -186,6 +186,10 @@ WHERE _id = ? AND status = 2 AND claimant = ?;
 UPDATE ack_queue_chunks SET last_seq = ?2, data = json_array(first_seq, ?2), bytes = bytes - ?3
 WHERE _id = ?1;
 
+-- narrow_claimed
+UPDATE ack_queue_chunks SET first_seq = ?2, last_seq = ?3, data = json_array(?2, ?3), bytes = ?4
+WHERE _id = ?1;
+
 -- claims_of
 SELECT json_group_array(json_array(_id, first_seq, last_seq, lane)) FROM ack_queue_chunks
 WHERE status = 2 AND claimant = ?;

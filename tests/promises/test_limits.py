@@ -46,6 +46,11 @@ async def one_is_slow(item):
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.02)
 
+async def others_fail_once(item, ctx):
+    await one_is_slow(item)
+    if item["n"] != 3 and ctx.attempt == 1:
+        raise ConnectionError("not yet")
+
 async def one_halts(item):
     note("start", item)
     while item["n"] == 2 and not os.path.exists("gate"):
@@ -378,6 +383,20 @@ def test_fresh_worker_comes_beside_one_that_is_replaced_and_still_busy(bench: Be
     (bench.folder / "gate").touch()
     assert ended(process) == 0
     assert len(bench.outcomes()) == 60
+    assert bench.broken_invariants() == []
+
+
+def test_items_that_wait_for_a_retry_do_not_wait_for_the_end_of_a_worker_that_is_replaced(bench: Bench) -> None:
+    options = ("-c", "4", "-w", "1", "--max-tasks-per-worker", "8", "--timeout", "0", "--retry-delay", "0.5")
+    process = begin(bench, "others_fail_once", 12, *options)
+    wait_until(lambda: len(notes(bench)) == 23)
+    assert process.poll() is None, "item 3 is still in flight"
+    (bench.folder / "gate").touch()
+    assert ended(process) == 0
+    starts = {n: sorted(when for m, when, _ in notes(bench) if m == n) for n in range(1, 13)}
+    assert [len(starts[n]) for n in starts] == [1 if n == 3 else 2 for n in starts], "no attempt is made twice"
+    assert all(again - first >= 0.5 for n, (first, *rest) in starts.items() for again in rest), "they wait as before"
+    assert status(bench)["retries"] == 11
     assert bench.broken_invariants() == []
 
 

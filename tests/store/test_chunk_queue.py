@@ -7,20 +7,25 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import claimant as claimant_program
 import pytest
 from batches import fill, make_batch, make_records
 from waiting import wait_until
 
-from batchq.model import Outcome
+from batchq.engine.failures import plain_failure
+from batchq.model import FailedAttempt, Outcome
 from batchq.store.batch import BatchStore
-from batchq.store.chunks import ChunkQueue, ranges
+from batchq.store.chunks import ChunkQueue, Claim, ranges
 from batchq.store.connection import Connection, transaction
+from batchq.store.due import Due
 from batchq.store.outcomes import OutcomeWriter
+from batchq.store.recorder import Recorder, RecorderSettings
 
 Opener = Callable[[Path], Connection]
 Supervised = Callable[[Path], BatchStore]
@@ -82,6 +87,47 @@ def test_lowest_items_come_first_also_after_they_were_put_back(tmp_path: Path, o
         again = queue.claim(3)
     assert [item.seq for _, items in first.chunks for item in items] == list(range(1, 16))
     assert [item.seq for _, items in again.chunks for item in items] == [13, 14, 15]
+
+
+def test_what_is_put_back_in_part_leaves_a_range_claimed_and_remembers_its_attempts(
+    tmp_path: Path, supervised: Supervised, opened: Opener
+) -> None:
+    database = make_batch(tmp_path, [str(n) for n in range(1, 11)], chunk_size=10)
+    store = supervised(database)
+    connection = opened(database)
+    queue = ChunkQueue(connection, "w", epoch=1)
+    now_ms = int(time.time() * 1000)
+    failed = FailedAttempt(9, 1, 1, now_ms, 0, 1, 60_000, plain_failure("ConnectionError", "not yet", "not yet"))
+    with transaction(connection):
+        ((chunk, _),) = queue.claim(10).chunks
+        OutcomeWriter(connection).record([Outcome(4, 1, 1, 5, 0, 1, "4", None)], [failed])
+        queue.put_back(chunk.message_id, [1, 2, 5, 9])
+    assert store.check() == []
+    assert [(first, last) for _, first, last, _ in queue.claims_of("w")] == [(3, 10)], "5 and 9 are within it"
+    with transaction(connection):
+        queue.put_back(chunk.message_id, [8, 9, 10])
+        taken = queue.claim(10)
+    assert [item.seq for _, items in taken.chunks for item in items] == [1, 2, 8, 9, 10]
+    waits = {item.seq: (item.attempts, item.wait_ms) for _, items in taken.chunks for item in items}
+    assert waits[9][0] == 1 and 50_000 < waits[9][1] <= 60_000
+    assert waits[1] == waits[10] == (0, 0)
+    assert store.check() == []
+
+
+def test_last_item_of_a_chunk_may_end_while_the_others_are_put_back(tmp_path: Path, supervised: Supervised) -> None:
+    database = make_batch(tmp_path, ["1", "2", "3"])
+    store = supervised(database)
+    claims: SimpleQueue[Claim] = SimpleQueue()
+    recorder = Recorder(RecorderSettings(database, "normal", "w", 1, 1, 10), claims.put, lambda: None, pytest.fail)
+    recorder.start()
+    recorder.want(3)
+    ((chunk, _),) = claims.get(timeout=30).chunks
+    outcome = Outcome(3, 1, 1, 5, 0, 1, "3", None)
+    recorder.take(Due([outcome], finished=[chunk.message_id], put_back=[(chunk.message_id, [1, 2])]))
+    recorder.close()
+    assert recorder.join(30)
+    assert store.check() == []
+    assert store.queue.any_ready()
 
 
 def test_each_of_very_many_claimants_gets_what_it_wants_while_there_is_plenty_then_its_share(

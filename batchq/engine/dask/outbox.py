@@ -100,7 +100,7 @@ class Outbox:
         self._tell()
 
     def put_back(self, message_id: int, unfinished: Sequence[int]) -> None:
-        """Leave a chunk, of which these items have no outcome yet."""
+        """Give these items of a chunk back to all, begun or not; none of them is in flight."""
         with self._lock:
             self._due.put_back.append((message_id, unfinished))
         self._tell()

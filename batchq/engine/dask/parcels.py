@@ -65,7 +65,7 @@ class News(NamedTuple):
         stages: see `model.StageResult`.
         finished: chunks that are done.
         given_back: chunks with the seq from which on they go to others.
-        put_back: chunks with the items of which no outcome will come.
+        put_back: chunks with items of which no outcome will come from here.
         entries: charges: number, name and what, see `pace.Booking`.
         want: so many items more; None for no change.
         hurry: it is about to be idle.
