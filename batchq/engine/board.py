@@ -220,11 +220,9 @@ class Place:
         """Let no worker begin an item for so long."""
         self._hold(_HOLD_UNTIL, seconds)
 
-    def overloaded(self, seconds: float) -> None:
-        """The server that items call is overloaded: let no worker begin one for so long, nor what has begun call it."""
+    def count_overload(self) -> None:
+        """The server that items call is overloaded."""
         self._cells[_OVERLOADS] += 1
-        self._hold(_HOLD_UNTIL, seconds)
-        self._hold(_BUSY_UNTIL, seconds)
 
     @property
     def overload_seconds(self) -> float:
@@ -239,7 +237,7 @@ class Place:
 
     @property
     def held_until(self) -> tuple[int, int]:
-        """When `hold` ends, and when `overloaded` does (monotonic clock of this machine, nanoseconds)."""
+        """When items may begin again, and when the server may be called (monotonic clock here, nanoseconds)."""
         return int(self._header[_HOLD_UNTIL]), int(self._header[_BUSY_UNTIL])
 
     def seconds_held(self) -> tuple[float, float]:
@@ -249,7 +247,7 @@ class Place:
         return max(0, holds - now) / 1e9, max(0, busy - now) / 1e9
 
     def hold_on(self, seconds: tuple[float, float]) -> None:
-        """As `hold`, and as `overloaded`, for so many seconds each, where that is not over yet."""
+        """Let no worker begin an item for so long, nor what has begun call the server that items call for so long."""
         for cell, each in zip((_HOLD_UNTIL, _BUSY_UNTIL), seconds, strict=True):
             if each > 0:
                 self._hold(cell, each)

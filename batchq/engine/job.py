@@ -55,6 +55,9 @@ class Sink(Protocol):
     def overloaded(self, item: Item, seconds: float) -> None:
         """The server that items call is overloaded: nobody should begin one for so long."""
 
+    def hold(self, item: Item, seconds: float) -> None:
+        """The handler of `item` says that nobody should begin one for so long: a quota is used up, say."""
+
     def held(self) -> float:
         """For so many seconds yet that holds; called from whatever thread."""
 

@@ -174,6 +174,14 @@ class MemoryBatch:
     def overloaded(self, item: Item, seconds: float) -> None:
         """Hold everything back for so long."""
         log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
+        self._hold(seconds)
+
+    def hold(self, item: Item, seconds: float) -> None:
+        """Likewise."""
+        log.info("item %s has asked for it: nothing begins for %.1f s", item.item_id, seconds)
+        self._hold(seconds)
+
+    def _hold(self, seconds: float) -> None:
         self._held_until = max(self._held_until, time.monotonic() + seconds)
         # A little later than that: a timer may come early by the clock's grain.
         self._loop.call_later(seconds + 0.001, self._runner.room)

@@ -97,7 +97,7 @@ class Runner:
         """Start the slots, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         if self._pacer:
-            self._pacer.start(self._wake, self._sink.overloaded, self._sink.held)
+            self._pacer.start(self._wake, self._sink.hold, self._sink.held)
         for slot in self._slots:
             self._open(slot)
         self._ticker.start(interval_for(self.job.timeout))

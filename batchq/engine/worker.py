@@ -251,7 +251,16 @@ class Worker:
     def overloaded(self, item: Item, seconds: float) -> None:
         """Hold the whole batch back for so long, other workers too."""
         log.warning("item %s was answered with an overload: nothing begins for %.1f s", item.item_id, seconds)
-        self._place.overloaded(seconds)
+        self._place.count_overload()
+        self._hold(seconds)
+
+    def hold(self, item: Item, seconds: float) -> None:
+        """Likewise; the server can take as many at a time as before."""
+        log.info("item %s has asked for it: nothing begins for %.1f s", item.item_id, seconds)
+        self._hold(seconds)
+
+    def _hold(self, seconds: float) -> None:
+        self._place.hold_on((seconds, seconds))
         self._ledger.enter(Booking("hold", (seconds,)))
 
     def held(self) -> float:

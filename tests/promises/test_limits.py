@@ -72,6 +72,10 @@ async def overloaded(item):
     if not os.path.exists("gate"):
         raise Busy("slow down")
 
+async def holds(item, ctx):
+    ctx.hold(0.1)
+    await asyncio.sleep(0.1)
+
 async def spends(item, ctx):
     spending = await ctx.spend(tokens=10, usd=0.5)
     note("start", item)
@@ -366,6 +370,14 @@ def test_overload_lowers_the_concurrency_and_it_rises_again(bench: Bench) -> Non
     assert ended(process) == 0
     assert len(bench.outcomes()) == 60
     assert status(bench)["spec"]["concurrency"] == 20, "what was asked for is not forgotten"
+
+
+def test_quota_that_is_used_up_holds_all_back_and_lowers_no_concurrency(bench: Bench) -> None:
+    process = begin(bench, "holds", 15, "-c", "5", "-w", "1", "--adaptive")
+    assert ended(process) == 0
+    log = (bench.home / "b1" / "batch.log").read_text()
+    assert "items at a time" not in log
+    assert "has asked for it: nothing begins for 0.1 s" in log
 
 
 def test_workers_are_replaced_after_so_many_items_and_no_item_runs_twice(bench: Bench) -> None:

@@ -59,6 +59,9 @@ class KeepingSink:
     def overloaded(self, item: Item, seconds: float) -> None:
         pass
 
+    def hold(self, item: Item, seconds: float) -> None:
+        pass
+
     def held(self) -> float:
         return 0.0
 
