@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, pass_context
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.utils import missing as not_given
 
 from batchq.errors import MissingField, TemplateFailed, UsageError
-from batchq.ready.sandbox import Sandbox, check_size, turns
+from batchq.ready.sandbox import Sandbox, check_size, turns, watch
 from batchq.ready.templates import ITEM, Express, Field, Loose, Piece, Variable, fields_of, missing, pieces_of, value_of
 
 _FIELD: Final = "_batchq_field"
@@ -20,6 +20,7 @@ _LOOSE: Final = "_batchq_loose"
 _VARIABLE: Final = "_batchq_variable"
 _ITEM: Final = "_batchq_item"
 _VARIABLES: Final = "_batchq_variables"
+_WATCHED: Final = "_batchq_watched"
 
 
 class _NoField(UndefinedError):
@@ -72,16 +73,20 @@ class Jinja:
         sandbox.globals[_LOOSE] = pass_context(functools.partial(_loose, option))
         sandbox.globals[_VARIABLE] = _variable
         try:
-            self._template = sandbox.from_string(self._without_single_braces(sandbox, text, variables))
+            tree = sandbox.parse(self._without_single_braces(sandbox, text, variables))
+            _watch_loops(tree)
+            made = sandbox.compile(tree)
         except TemplateSyntaxError as error:
             raise UsageError(
                 f"{option}, line {error.lineno}: {error.message}", "{{ or {% make it a Jinja template."
             ) from None
+        self._template = sandbox.template_class.from_code(sandbox, made, sandbox.make_globals(None))
 
     def render(self, item: Any, variables: Mapping[str, str] | None = None) -> str:
         """The text for `item`; raises `MissingField` or `TemplateFailed`."""
         try:
-            names = {"range": turns(), **fields_of(item), ITEM: item, _ITEM: item, _VARIABLES: variables or {}}
+            own = {ITEM: item, _ITEM: item, _VARIABLES: variables or {}, _WATCHED: watch()}
+            names = {"range": turns(), **fields_of(item), **own}
             parts: list[str] = []
             size = 0
             for part in self._template.generate(names):
@@ -116,6 +121,20 @@ class Jinja:
             self.pieces += pieces
             parts += [_expression(piece) for piece in pieces]
         return "".join(parts)
+
+
+def _watch_loops(tree: nodes.Template) -> None:
+    """Let all loops go through what is watched: ``{% for %}``, and ``loop(…)``, which begins one again within it."""
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = _watched(loop.iter)  # type: ignore[arg-type]  # Jinja says no more of it than Node
+    for call in list(tree.find_all(nodes.Call)):
+        if isinstance(call.node, nodes.Name) and call.node.name == "loop":
+            call.args = [_watched(argument) for argument in call.args]
+
+
+def _watched(values: nodes.Expr) -> nodes.Expr:
+    name = nodes.Name(_WATCHED, "load", lineno=values.lineno, environment=values.environment)
+    return nodes.Call(name, [values], [], None, None, lineno=values.lineno, environment=values.environment)
 
 
 def _field(option: str, context: Context, name: str) -> Any:

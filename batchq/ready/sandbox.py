@@ -1,13 +1,14 @@
 """The sandbox in which Jinja templates run: it has no way out, and bounds on memory and time.
 
-Templates are the user's own, so that the bounds are there for mistakes: they hold for what multiplies, not for a loop
-that doubles a text with ``~``, or for loops over the item's own lists within each other.
+Templates are the user's own, so that the bounds are there for mistakes: they hold for what multiplies and for loops
+within each other, not for a loop that doubles a text with ``~``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from jinja2.exceptions import SecurityError
@@ -21,6 +22,10 @@ MOST_BITS: Final = 2**17
 """Of a number: written out it has 40,000 digits, which takes a tenth of a second."""
 MOST_TURNS: Final = 1_000_000
 """Of all that ``range`` counts for an item; Jinja itself has a limit for each one of them."""
+MOST_SECONDS: Final = 10.0
+"""Of a processor, for the loops of one text: a million turns take less, while nothing else runs in this worker."""
+LOOK_TURNS: Final = 100
+"""The clock is asked after so many turns of all loops together: asking takes as long as a few of them."""
 _WIDENING: Final = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 _PERCENT: Final = re.compile(r"%(\([^)]*\))?[-#0 +]*(\*|\d{5,}|\d*\.(\*|\d{5,}))")
 _BRACES: Final = re.compile(r"\{[^{}]*:[^{}]*(\{|\d{5,})")
@@ -86,6 +91,31 @@ def turns() -> Callable[..., range]:
         return numbers
 
     return counted
+
+
+def watch(clock: Callable[[], float] = time.thread_time) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """What loops go through instead of their values, so that those of one text have `MOST_SECONDS` together.
+
+    Args:
+        clock: seconds that this thread has worked: a batch that is suspended, or a machine that is busy, takes longer.
+
+    Example:
+        >>> watched = watch()
+        >>> list(watched("ab"))
+        ['a', 'b']
+    """
+    begun = clock()
+    turns = 0
+
+    def each(values: Iterator[Any]) -> Iterator[Any]:
+        nonlocal turns
+        for value in values:
+            turns += 1
+            if turns % LOOK_TURNS == 0 and clock() - begun > MOST_SECONDS:
+                raise SecurityError(f"its loops take more than {MOST_SECONDS:g} s: is one within another?")
+            yield value
+
+    return lambda values: each(iter(values))
 
 
 def check_size(size: int) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from batchq.errors import MissingField, Permanent, TemplateFailed, UsageError
+from batchq.ready import sandbox
 from batchq.ready.address import method_and_address
 from batchq.ready.bodies import Body
 from batchq.ready.quota import seconds_until_more
@@ -258,6 +259,30 @@ def test_variables_are_looked_up_at_once_and_never_shown() -> None:
     assert template.render({"id": 1, "text": "${KEY}"}, key) == "Bearer s3cret/key== for ${KEY} 1", "of the item: no"
     assert key.clean("s3cret/key== s3cret%2Fkey%3D%3D") == "[redacted] [redacted]"
     assert "s3cret" not in f"{key} {key!r} {vars(template)}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% endfor %}{% endfor %}{% endfor %}",
+        "{% macro m(l) %}{% for x in l if x < 0 %}{% endfor %}{% endmacro %}{% for a in xs %}{{ m(xs) }}{% endfor %}",
+        "{% for a in xs recursive %}{% if loop.depth < 4 %}{{ loop(xs) }}{% endif %}{% endfor %}",
+    ],
+)
+def test_loops_over_an_items_own_lists_within_each_other_end(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "MOST_SECONDS", 0.1)
+    with pytest.raises(TemplateFailed, match=r"^--body: its loops take more than 0\.1 s"):
+        Template.of(text, "--body").render({"xs": list(range(10_000))})
+
+
+def test_loops_are_what_they_are_in_jinja() -> None:
+    text = (
+        "{% for a in xs %}{{ loop.index }}/{{ loop.length }}{{ ',' if not loop.last }}{% endfor %} "
+        "{% for k, v in d.items() %}{{ k }}={{ v }}{% endfor %} {% for x in [] %}{% else %}none{% endfor %} "
+        "{% for t in tree recursive %}{{ t.n }}({{ loop(t.kids) }}){% endfor %}"
+    )
+    item = {"xs": [7, 8], "d": {"k": "v"}, "tree": [{"n": 1, "kids": [{"n": 2, "kids": []}]}]}
+    assert Template.of(text, "--body").render(item) == "1/2,2/2 k=v none 1(2())"
 
 
 @pytest.mark.parametrize(
