@@ -259,6 +259,18 @@ class BatchConfig(DurableSettings):
     engine: str | None = None
     scheduler: str | None = None
     where: str | None = None
+    redact: str | Sequence[str] = ()
+    out: str | os.PathLike[str] | None = None
+    overwrite: bool = False
+    notify: str | Sequence[str] = ()
+    notify_at: str | None = None
+    deadline: str | None = None
+    memfree: str | None = None
+    max_tasks_per_worker: int | None = None
+    max_worker_memory: str | None = None
+    reuse: str | Sequence[str] = ()
+    reuse_changed: bool = False
+    cache: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         self.check()

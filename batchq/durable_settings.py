@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 
 from batchq.errors import ConfigError, UsageError
 from batchq.redaction import fields_of
@@ -12,27 +11,21 @@ from batchq.units import bytes_of, moment_of, share_of
 from batchq.urls import addresses_of
 
 
-@dataclass(kw_only=True)
 class DurableSettings:
-    """The fields of `BatchConfig`, which explains them, that need ``mode="queue"``.
+    """The fields of `config.BatchConfig`, which has and explains them, that need ``mode="queue"``."""
 
-    Example:
-        >>> DurableSettings(redact="key, user.mail").hidden
-        ('key', 'user.mail')
-    """
-
-    redact: str | Sequence[str] = ()
-    out: str | os.PathLike[str] | None = None
-    overwrite: bool = False
-    notify: str | Sequence[str] = ()
-    notify_at: str | None = None
-    deadline: str | None = None
-    memfree: str | None = None
-    max_tasks_per_worker: int | None = None
-    max_worker_memory: str | None = None
-    reuse: str | Sequence[str] = ()
-    reuse_changed: bool = False
-    cache: str | os.PathLike[str] | None = None
+    redact: str | Sequence[str]
+    out: str | os.PathLike[str] | None
+    overwrite: bool
+    notify: str | Sequence[str]
+    notify_at: str | None
+    deadline: str | None
+    memfree: str | None
+    max_tasks_per_worker: int | None
+    max_worker_memory: str | None
+    reuse: str | Sequence[str]
+    reuse_changed: bool
+    cache: str | os.PathLike[str] | None
 
     def check_durable(self, is_durable: bool) -> None:
         """Check them.
@@ -44,11 +37,11 @@ class DurableSettings:
             ConfigError: a value cannot be used.
             UsageError: one stands alone that another belongs to, or the batch would be in memory.
         """
-        for field in fields(DurableSettings):
-            value = getattr(self, field.name)
+        for name in DurableSettings.__annotations__:
+            value = getattr(self, name)
             if not is_durable and value not in (None, False, "") and value != () and value != []:
                 hint = "A batch in memory has no file and no processes of its own."
-                raise UsageError(f"{field.name} needs mode='queue'", hint)
+                raise UsageError(f"{name} needs mode='queue'", hint)
         for name, needed in (("overwrite", "out"), ("notify_at", "notify"), ("reuse_changed", "reuse")):
             if getattr(self, name) and not getattr(self, needed):
                 raise UsageError(f"{name} is of use with {needed} only")

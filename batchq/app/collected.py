@@ -174,7 +174,7 @@ class Collected:
             config=self._config,
             state=state,
             reason=reason,
-            left_out=left_out,
+            left_out=dict(left_out),
         )
         failures: Sequence[Mapping[str, Any]] = MemoryRows(counts.failed, failure_of)
         if len(counts.failed) <= LISTED_FAILURES:
