@@ -212,7 +212,8 @@ class BatchConfig(DurableSettings):
         redact: fields of the ideas that errors, logs and reports do not show: names, or paths as ``"user.mail"``.
         out: a file (.jsonl, .csv or .tsv) to which each outcome is written as it is recorded.
         overwrite: `out` may exist already.
-        notify: addresses that get a signed webhook when the batch has ended, or has stopped and waits for somebody.
+        notify: addresses that get a signed webhook when the batch has ended, or has stopped and waits for somebody; one
+            that does not take it is tried again for a minute, and the call waits for that.
         notify_at: share of failed items at which they are told as well, such as ``"5%"``.
         deadline: what has not begun by then never does: ``"2h"`` from now, ``"18:30"``, or a date and time.
         memfree: nothing new begins with less free memory than that, such as ``"2G"``.
