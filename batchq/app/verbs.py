@@ -300,6 +300,7 @@ def retry(
     items: Collection[str] = (),
     moved: Callable[[int], object] = lambda _: None,
     from_stage: int | None = None,
+    served: bool = False,
 ) -> int:
     """Let failed items run again when the batch goes on; how many they are.
 
@@ -310,6 +311,7 @@ def retry(
         items: ids of the items, or their positions in the input as ``#12``; empty for all.
         moved: told now and then how many they are so far; those run again whatever happens to the rest.
         from_stage: begin there again, from 1, at the latest; None begins at the stage that has failed.
+        served: a server goes on with it, unless the rest of its input is that of the process which runs it.
 
     Raises:
         UsageError: there is no such batch, it was cancelled, it is from elsewhere, or `error` is no regular
@@ -324,7 +326,7 @@ def retry(
         raise SealBroken(batch_id, bool(now.spec.setup), len(now.spec.stages))
     if from_stage is not None:
         check_stage(now.spec, from_stage)
-    return rerun(folder.database, now.spec.durability, is_chosen, moved, from_stage)
+    return rerun(folder.database, now.spec.durability, is_chosen, moved, from_stage, served and not now.input_cut)
 
 
 def _leave(folder: BatchFolder, event: str) -> str:

@@ -68,10 +68,16 @@ def resume_there(console: Console, batch_id: str, detach: bool, options: dict[st
 def retry_there(console: Console, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
     """Let failed items run again on the server, and follow the batch; the exit code."""
     from batchq.app.words import count
+    from batchq.errors import ServerUnreachable
 
     asked = {"error": error, "items": list(items), "timed_out": timed_out}
     said = {name: value for name, value in asked.items() if value}
-    chosen = int(console.server_batches().do(batch_id, "retry", said)["retried"])
+    try:
+        chosen = int(console.server_batches().do(batch_id, "retry", said)["retried"])
+    except ServerUnreachable as lost:
+        if lost.was_lost:  # the server may be dead, and what it has begun goes on
+            lost.hint = f"How many items run again, this tells: {console.command('status', batch_id)}"
+        raise
     if not chosen:
         console.say(f"{batch_id}: no failed item is to run again")
         return 0

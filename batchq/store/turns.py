@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from batchq.store import connection as db
 from batchq.store.connection import SQL
+from batchq.store.moves import happen
 from batchq.store.reserve import telling
 
 ADOPTED: Final = 1
@@ -49,6 +50,13 @@ def serve(path: Path, served: int = OWN) -> None:
     """From now on a server does that much for the batch, or more where it did more already."""
     with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
         connection.execute(SQL["serve_batch"], (served,))
+
+
+def hand_over(connection: db.Connection) -> None:
+    """A server runs the batch from now on, also where it was paused or halted; in the caller's transaction."""
+    connection.execute(SQL["serve_batch"], (OWN,))
+    for event in ("enqueue", "resume"):
+        happen(connection, event)
 
 
 def disown(path: Path) -> None:

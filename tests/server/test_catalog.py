@@ -18,6 +18,7 @@ from batchq.server.running.catalog import Catalog, Entry
 from batchq.store.batch import steer
 from batchq.store.connection import open_plain
 from batchq.store.home import Home
+from batchq.store.turns import disown
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def test_what_is_done_already_is_not_offered(queue: Queue) -> None:
     folder = Home(queue.home).find("b1")
     catalog = whole(queue)
     assert json.loads(catalog.entry("b1").body)["actions"] == ["pause", "cancel", "set", "delete"]
+    disown(folder.database)
+    assert "resume" in json.loads(catalog.entry("b1", fresh=True).body)["actions"], "it waits for nobody's turn"
     lock = folder.supervise()
     steer(folder.database, "supervise")
     assert steer(folder.database, "cancel") == "cancelling"

@@ -61,7 +61,7 @@ async def retry(request: Request) -> Response:
         if error is not None:
             raise Problem(422, "say either error or timed_out")
         error = TIMED_OUT
-    await asyncio.to_thread(_check_not_cancelled, state.settings.home, batch_id)
+    await asyncio.to_thread(_check_can_retry, state.settings.home, batch_id)
     question = {
         "home": str(state.settings.home.path),
         "batch_id": batch_id,
@@ -75,12 +75,17 @@ async def retry(request: Request) -> Response:
 
 
 async def _again(state: ServerState, question: dict[str, Any], seconds: float | None) -> int:
-    """How many items run again; whatever stops this, the batch goes on with those that do by then."""
+    """How many items run again.
+
+    Whatever stops this, or this server, the batch goes on with those that do by then: its file says so with the first
+    of them, and the process that looks for the others does not end with the server.
+    """
     with tempfile.TemporaryFile() as note:
         file = note.fileno()
         try:
             async with state.workshop.child():
-                answer = await ask("batchq.server.processes.again", {**question, "moved": file}, seconds, [file])
+                asked = {**question, "moved": file, "seconds": seconds}
+                answer = await ask("batchq.server.processes.again", asked, seconds, [file])
         except ChildFailed as failed:
             moved = _moved(file)
             so_far = f"; {moved:,} items run again already" if moved else ""
@@ -88,9 +93,6 @@ async def _again(state: ServerState, question: dict[str, Any], seconds: float | 
                 detail = f"error takes too long to look for: {failed}{so_far}"
                 raise Problem(422, detail, "Name a simpler expression.") from None
             raise Problem(500, f"the items could not be retried: {failed}{so_far}") from None
-        finally:
-            if _moved(file):
-                await asyncio.to_thread(go_on, state.settings.home, question["batch_id"])
     if "error" in answer:
         raise problem_told({"error": answer["error"], "detail": answer["detail"], "hint": answer["hint"]})
     return int(answer["retried"])
@@ -130,14 +132,24 @@ def go_on(home: Home, batch_id: str) -> None:
     folder = home.find(batch_id)
     if now.state == PAUSING and steer(folder.database, "resume") in ACTIVE and folder.lock.is_held():
         return
+    _check_can_go_on(home, batch_id)
+    serve(folder.database)
+    steer(folder.database, "enqueue")
+
+
+def _check_can_go_on(home: Home, batch_id: str) -> None:
     try:
         verbs.check_can_go_on(home, batch_id)
     except SealBroken:
         raise
     except UsageError as error:
         raise problem_of(error, 409) from None
-    serve(folder.database)
-    steer(folder.database, "enqueue")
+
+
+def _check_can_retry(home: Home, batch_id: str) -> None:
+    _check_not_cancelled(home, batch_id)
+    if status(home, batch_id).holder is None:  # else the process that runs it goes on with them
+        _check_can_go_on(home, batch_id)
 
 
 def _check_not_cancelled(home: Home, batch_id: str) -> None:

@@ -1,20 +1,27 @@
 """Lets failed items run again, in a process of its own: the caller's regular expression may take for ever.
 
-server ── {"home", "batch_id", "error", "items", "moved"} ──▶ this ── {"retried"}
-                                                                   or {"error", "detail", "hint"} ──▶ server
+server ── {"home", "batch_id", "error", "items", "moved", "seconds"} ──▶ this ── {"retried"}
+                                                                              or {"error", "detail", "hint"} ──▶ server
 
-`moved` is a file in which the number stands that was reached, for when this is ended half-way.
+`moved` is a file in which the number stands that was reached, for when this is ended half-way.  A server that dies does
+not end this, so that all of the items run again that were asked for; `seconds`, if there are any, end it all the same.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import signal
+from typing import Final
 
 from batchq.app.verbs import retry
 from batchq.errors import BatchqError
 from batchq.server.processes.child import Json, answering
 from batchq.server.told import told
 from batchq.store.home import Home
+
+LATER_SECONDS: Final = 5
+"""The server ends what takes too long, and says so; only where there is none any more, it ends here, so much later."""
 
 
 def again(asked: Json) -> Json:
@@ -23,8 +30,11 @@ def again(asked: Json) -> Json:
     def note(count: int) -> None:
         os.pwrite(asked["moved"], str(count).encode(), 0)
 
+    if asked["seconds"] is not None:
+        signal.alarm(math.ceil(asked["seconds"]) + LATER_SECONDS)  # a kill: no handler runs within an expression
+    home, batch_id = Home.at(asked["home"]), asked["batch_id"]
     try:
-        return {"retried": retry(Home.at(asked["home"]), asked["batch_id"], asked["error"], asked["items"], note)}
+        return {"retried": retry(home, batch_id, asked["error"], asked["items"], note, served=True)}
     except BatchqError as error:
         return {**told(error)}
 

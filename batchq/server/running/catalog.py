@@ -66,9 +66,10 @@ class Entry(NamedTuple):
 def actions_of(status: BatchStatus) -> list[str]:
     """What may be done to a batch now."""
     state, ended = status.state, status.state in ENDED
+    waits = state == QUEUED and (status.is_wanted or status.holder is not None)
     possible = {
         "pause": state in ACTIVE or state == QUEUED,
-        "resume": (state in RESUMABLE and state != QUEUED) or state == PAUSING,
+        "resume": (state in RESUMABLE and not waits) or state == PAUSING,
         "cancel": not ended and state != CANCELLING,
         "retry": status.tally.failed > 0 and state not in (CANCELLED, EXPIRED) and status.holder is None,
         "set": not ended or state == COMPLETED,

@@ -4,7 +4,7 @@ import { el, replace, setText, show } from "./dom.js";
 import { duration, moment, number, percent, rate, shorten } from "./format.js";
 import { progressBar } from "./parts.js";
 import { shortTarget } from "./row.js";
-import { badge, meaning, moves } from "./states.js";
+import { badge, meaningOf, moves } from "./states.js";
 
 const NAME_LENGTH = 40;
 
@@ -50,13 +50,14 @@ export class Overview {
 
   set(batch) {
     const { total_items: all, processed_items: done } = batch;
-    this.#badge.set(batch.state);
+    this.#badge.set(batch.state, meaningOf(batch));
     this.#bar.set(batch);
     setText(this.#about, `${shortTarget(batch.spec.target)} over ${batch.spec.source.name}`);
     const isRead = batch.input_done || all > 0;
     setText(this.#summary, isRead ? `${number(done)} of ${number(all)} done, ${percent(done, all)}` : "Not read yet");
-    setText(this.#meaning, meaning(batch.state));
-    show(this.#meaning, meaning(batch.state) !== "");
+    const words = meaningOf(batch);
+    setText(this.#meaning, words);
+    show(this.#meaning, words !== "");
     setText(this.#reason, batch.reason ?? "");
     show(this.#reason, Boolean(batch.reason));
     const active = moves(batch.state);

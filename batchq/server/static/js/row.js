@@ -4,7 +4,7 @@ import { el, setText, show } from "./dom.js";
 import { count, duration, moment, number, percent, rate, shorten } from "./format.js";
 import { progressBar } from "./parts.js";
 import { link } from "./router.js";
-import { badge, moves } from "./states.js";
+import { badge, isLeft, meaningOf, moves } from "./states.js";
 
 /**
  * A row that is made once and then changed, so that nothing jumps and no focus is lost.
@@ -32,7 +32,7 @@ export function batchRow(id) {
   const row = { node, state: "", set };
   function set(batch) {
     row.state = batch.state;
-    state.set(batch.state);
+    state.set(batch.state, meaningOf(batch));
     bar.set(batch);
     setText(target, shortTarget(batch.spec.target));
     if (!made.firstChild) made.append(moment(batch.created_at));
@@ -63,7 +63,7 @@ function paceWords(batch) {
   if (batch.completed_at && batch.started_at) {
     return `took ${duration((Date.parse(batch.completed_at) - Date.parse(batch.started_at)) / 1000)}`;
   }
-  if (batch.state === "queued") return "waits for its turn";
+  if (batch.state === "queued") return isLeft(batch) ? "nobody runs it: resume it" : "waits for its turn";
   return batch.retries ? count(batch.retries, "retry", "retries") : "";
 }
 

@@ -44,6 +44,16 @@ export function meaning(state) {
   return MEANINGS[state] ?? "";
 }
 
+/** Whether a batch is queued and no server is to run it: whoever wanted to has died first. */
+export function isLeft(batch) {
+  return batch.state === "queued" && !batch.wanted && batch.holder === null;
+}
+
+/** The same of a batch. */
+export function meaningOf(batch) {
+  return isLeft(batch) ? "Nobody runs it: resume it." : meaning(batch.state);
+}
+
 /** live, wait, good, bad or calm. */
 export function kind(state) {
   return KINDS[state] ?? "calm";
@@ -59,13 +69,13 @@ export function badge(state = "") {
   const path = svg("path");
   const word = el("span");
   const node = el("span", { class: "badge" }, svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, path), word);
-  const set = (next) => {
+  const set = (next, words = meaning(next)) => {
+    node.title = words;
     if (node.dataset.state === next) return;
     node.dataset.state = next;
     node.dataset.kind = kind(next);
     path.setAttribute("d", SHAPES[next] ?? SHAPES[kind(next)] ?? SHAPES.pending);
     setText(word, next);
-    node.title = meaning(next);
   };
   if (state) set(state);
   return { node, set };
