@@ -14,5 +14,5 @@ def check_stage(spec: BatchSpec, stage: int) -> None:
     """
     stages = len(spec.stages) + 1
     if not 1 <= stage <= stages:
-        has = f"stages 1 to {stages}" if stages > 1 else "one stage, since it was started without --then"
+        has = f"stages 1 to {stages}" if stages > 1 else "one stage"
         raise UsageError(f"there is no stage {stage}: the batch has {has}")

@@ -65,12 +65,19 @@ def resume_there(console: Console, batch_id: str, detach: bool, options: dict[st
     return _follow(console, batch_id, f"{batch_id}: going on at {far}; {limits}")
 
 
-def retry_there(console: Console, batch_id: str, error: str | None, items: tuple[str, ...], timed_out: bool) -> int:
+def retry_there(
+    console: Console,
+    batch_id: str,
+    error: str | None,
+    items: tuple[str, ...],
+    timed_out: bool,
+    from_stage: int | None,
+) -> int:
     """Let failed items run again on the server, and follow the batch; the exit code."""
     from batchq.app.words import count
     from batchq.errors import ServerUnreachable
 
-    asked = {"error": error, "items": list(items), "timed_out": timed_out}
+    asked = {"error": error, "items": list(items), "timed_out": timed_out, "from_stage": from_stage}
     said = {name: value for name, value in asked.items() if value}
     try:
         chosen = int(console.server_batches().do(batch_id, "retry", said)["retried"])

@@ -28,7 +28,7 @@ STDOUT = "-"
 )
 @click.option(
     "--stage",
-    type=int,
+    type=click.IntRange(min=1),
     metavar="N",
     help="What this stage of `start --then` has given, from 1, for each item that has come so far.",
 )
@@ -109,8 +109,6 @@ def results(
         ("--follow", follow),
         ("--as-input", as_input),
     )
-    if stage is not None:
-        console.only_here("what a stage has given is read where the batch is")
     _exclude(
         ("--json", console.as_json),
         ("a table in --output", output is not None and found != JSONL),

@@ -317,10 +317,8 @@ def retry(
 
     if timed_out and error is not None:
         raise click.UsageError("--timed-out and --error exclude each other")
-    if from_stage is not None:
-        console.only_here("a stage to begin at is named where the batch is")
     if console.server is not None:
-        return retry_there(console, batch_id, error, items, timed_out)
+        return retry_there(console, batch_id, error, items, timed_out, from_stage)
     error = "^ItemTimeout: " if timed_out else error
     chosen = verbs.retry(console.home(), batch_id, error, items, from_stage=from_stage)
     if not chosen:

@@ -30,7 +30,7 @@ other_stages = click.option(
 """Of `resume`."""
 from_stage_option = click.option(
     "--from-stage",
-    type=int,
+    type=click.IntRange(min=1),
     metavar="N",
     help="Make anew what this stage of `start --then`, from 1, and later ones have given.  [default: begin at the one "
     "that has failed]",

@@ -226,7 +226,8 @@ class ServerBatches:
 
 def _query(wanted: Wanted) -> dict[str, Any]:
     asked = {"with_input": wanted.with_input, "flatten": wanted.flatten, "raw": wanted.raw}
-    return {"format": wanted.form, "only": wanted.only, **{name: True for name, given in asked.items() if given}}
+    given = {name: True for name, is_given in asked.items() if is_given}
+    return {"format": wanted.form, "only": wanted.only, "stage": wanted.stage, **given}
 
 
 def _with_start(pieces: Iterator[str], start: str) -> Iterator[str]:

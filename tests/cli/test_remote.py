@@ -33,6 +33,14 @@ async def waits(item):
     while not os.path.exists(GATE):
         await asyncio.sleep(0.02)
     return item["n"]
+
+def title(item):
+    return f"t{item['n']}"
+
+def script(title, ctx):
+    if ctx.payload["n"] % 2:
+        raise ValueError("odd: " + str(ctx.payload["n"] % 3))
+    return title + "!"
 """
 NOW = re.compile(r'("generated_at": ")[^"]*|(counted )[^<]*')
 
@@ -101,6 +109,7 @@ def done(there: There) -> There:
 
 
 ONCE = ("--retry-attempts", "1", "-w", "1")
+STAGES = ("--stage 1", "--stage 1 --json --with-input", "--stage 1 --format csv", "--stage 2", "--stage 3")
 SAME = [
     "status",
     "status --json",
@@ -136,6 +145,9 @@ SAME = [
     "pause done",
     "cancel done --yes",
     "resume done",
+    "results done --stage 2",
+    "results done --stage 0",
+    "retry done --from-stage 2",
     "set done --concurrency 0",
     "set done --rate 600/m",
     "set done --json --rate none",
@@ -200,11 +212,17 @@ def test_batch_is_steered_and_deleted_there(there: There) -> None:
     assert there.ask("status", "s1").code == 2
 
 
-def test_failed_items_run_again_there(there: There) -> None:
-    options = ("--func", "pipe:odd_fails", "--id", "r1", *ONCE, "-q")
+def test_failed_items_run_again_there_from_the_stage_that_is_named(there: There) -> None:
+    options = ("--func", "pipe:title", "--then", "pipe:script", "--id", "r1", *ONCE, "-q")
     assert there.ask("start", there.input(5), *options).code == 1
-    said = there.ask("retry", "r1", "--error", "odd: 1")
+    for line in (*(f"results r1 {more}" for more in STAGES), "retry r1 --from-stage 3"):
+        assert there.ask(*line.split()) == there.here(*line.split())
+    titles = there.ask("results", "r1", "--stage", "1").out.splitlines()
+    assert [json.loads(line)["result"] for line in titles] == ["t1", "t2", "t3", "t4"]
+    said = there.ask("retry", "r1", "--error", "odd: 1", "--from-stage", "1")
     assert said.code == 1 and "r1: 1 item to run again" in said.err, said.err
+    [told] = json.loads(there.here("show", "r1", "a1", "--json").out)["items"]
+    assert [each["run"] for each in told["history"] if each["stage"] == 1] == [2], "its title is another one"
     assert there.ask("retry", "r1", "--item", "none-such").err == "batchq: r1: no failed item is to run again\n"
 
 

@@ -204,6 +204,8 @@ def test_nan_never_gets_into_json(server: Served) -> None:
         ("results?format=xml", "format must be one of"),
         ("results?flatten=maybe", "flatten must be"),
         ("results?as_input=1&flatten=1", "as_input"),
+        ("results?stage=1&only=failed", "only"),
+        ("results?stage=2&format=parquet", "there is no stage 2"),
         ("report?format=pdf", "format must be one of"),
         ("report?format=csv&failures=3", "failures is of use with json and html only"),
     ],

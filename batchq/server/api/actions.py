@@ -51,7 +51,7 @@ async def resume(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """POST /api/v1/batches/{batch_id}/retry {error, items, timed_out}: run failed items again."""
+    """POST /api/v1/batches/{batch_id}/retry {error, items, timed_out, from_stage}: run failed items again."""
     checks.query_of(request, "retry")
     raw = await body_of(request)
     asked = await asyncio.to_thread(checks.body, raw, "retry")
@@ -67,6 +67,7 @@ async def retry(request: Request) -> Response:
         "batch_id": batch_id,
         "error": error,
         "items": [str(item) for item in asked.get("items", ())],
+        "from_stage": asked.get("from_stage"),
     }
     # An expression can be such that it takes for ever; all else takes as long as there are items.
     is_endless = error not in (None, TIMED_OUT) and not LITERAL.fullmatch(error)

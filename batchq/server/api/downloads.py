@@ -11,6 +11,7 @@ from starlette.responses import Response
 from batchq.app.render import report_csv, report_json
 from batchq.app.report_html import report_html
 from batchq.app.results import FORMS, JSONL, PARQUET, Wanted, items_of, text_of, write_table
+from batchq.app.stages import check_stage
 from batchq.app.stored import build_report
 from batchq.app.text import report_text
 from batchq.model import FAILED, SUCCESS
@@ -31,6 +32,7 @@ MEDIA: Final = {
     "html": "text/html; charset=utf-8",
 }
 ENDINGS: Final = {"text": "txt"}
+LAST_STAGE: Final = 2**31
 REPORTS: Final = ("json", "text", "csv", "html")
 SANDBOX: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -40,8 +42,8 @@ SANDBOX: Final = (
 
 
 async def results(request: Request) -> Response:
-    """GET /api/v1/batches/{batch_id}/results?format=&only=&with_input=&flatten=&raw=&as_input=."""
-    params.only(request, "format", "only", "with_input", "flatten", "raw", "as_input")
+    """GET /api/v1/batches/{batch_id}/results?format=&only=&with_input=&flatten=&raw=&as_input=&stage=."""
+    params.only(request, "format", "only", "with_input", "flatten", "raw", "as_input", "stage")
     form = params.choice(request, "format", FORMS, JSONL) or JSONL
     wanted = Wanted(
         form=form,
@@ -49,11 +51,17 @@ async def results(request: Request) -> Response:
         with_input=params.flag(request, "with_input"),
         flatten=params.flag(request, "flatten"),
         raw=params.flag(request, "raw"),
+        stage=params.number(request, "stage", 0, 1, LAST_STAGE) or None,
     )
     as_input = params.flag(request, "as_input")
     folder = folder_of(request)
+    what = "results"
     if as_input:
         _check_as_input(folder, wanted)
+        what = "items"
+    if wanted.stage is not None:
+        _check_stage(folder, wanted, wanted.stage, as_input)
+        what = f"stage-{wanted.stage}"
 
     def make(pipe: Pipe) -> None:
         with reading(folder.database) as reader:
@@ -63,7 +71,7 @@ async def results(request: Request) -> Response:
             else:
                 _write(pipe, items_of(reader, wanted.only, _say_nothing) if as_input else text_of(reader, wanted))
 
-    return _download(request, make, form, f"{folder.batch_id}-{'items' if as_input else 'results'}")
+    return _download(request, make, form, f"{folder.batch_id}-{what}")
 
 
 async def report(request: Request) -> Response:
@@ -122,6 +130,13 @@ def _check_as_input(folder: BatchFolder, wanted: Wanted) -> None:
             f"the items of this batch have fields that are not shown: {', '.join(hidden)}",
             f"On the machine of the server: batchq results {folder.batch_id} --as-input",
         )
+
+
+def _check_stage(folder: BatchFolder, wanted: Wanted, stage: int, as_input: bool) -> None:
+    if as_input or wanted.only is not None:
+        raise Problem(422, f"stage and {'as_input' if as_input else 'only'} exclude each other")
+    with reading(folder.database) as reader:
+        check_stage(reader.row().spec, stage)
 
 
 def _say_nothing(_: str) -> None:
