@@ -16,6 +16,10 @@ import { link } from "./router.js";
 import { Settings } from "./settings.js";
 import { moves } from "./states.js";
 import { setIcon, setTitle } from "./title.js";
+import { waitWords } from "./waits.js";
+
+/** A server that asks to wait again and again is told of that often at most. */
+const WAIT_TOLD_MS = 60_000;
 
 /** Opens the page; see `startRouter`. */
 export function openBatch(main, where, context) {
@@ -33,6 +37,7 @@ class BatchPage {
   #stream = null;
   #closed = false;
   #heading;
+  #waitTold = -Infinity;
 
   constructor(main, where, context) {
     this.#id = where.parts[1];
@@ -102,6 +107,13 @@ class BatchPage {
     setTitle(word, this.#id);
     setIcon(batch.state, share);
     if (before !== batch.state) this.#tell(batch);
+    if (batch.wait && batch.wait.rate === null) this.#tellWait(batch);
+  }
+
+  #tellWait(batch) {
+    if (performance.now() - this.#waitTold < WAIT_TOLD_MS) return;
+    this.#waitTold = performance.now();
+    this.#context.announce(waitWords(batch.wait));
   }
 
   #tell(batch) {

@@ -82,10 +82,15 @@ export function clock(seconds) {
   return timeOnly.format(new Date(seconds * 1000));
 }
 
+/** A time of the reader as text; the day too, where that is not today. */
+export function time(iso) {
+  const date = new Date(iso);
+  return (date.toDateString() === new Date().toDateString() ? timeOnly : dayAndTime).format(date);
+}
+
 /** A time of the reader, with the UTC of the command line in its title. */
 export function moment(iso) {
   const date = new Date(iso);
   const utc = `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
-  const today = date.toDateString() === new Date().toDateString();
-  return el("time", { datetime: iso, title: utc }, (today ? timeOnly : dayAndTime).format(date));
+  return el("time", { datetime: iso, title: utc }, time(iso));
 }

@@ -5,6 +5,7 @@ import { duration, moment, number, percent, rate, shorten } from "./format.js";
 import { progressBar } from "./parts.js";
 import { shortTarget } from "./row.js";
 import { badge, meaningOf, moves } from "./states.js";
+import { waitWords } from "./waits.js";
 
 const NAME_LENGTH = 40;
 
@@ -13,6 +14,7 @@ export class Overview {
   #bar;
   #about = el("p", { class: "about note" });
   #meaning = el("p", { class: "meaning" });
+  #wait = el("p", { class: "reason waits", hidden: true });
   #reason = el("p", { class: "reason" });
   #summary = el("p", { class: "lead" });
   #flight = el("p", { class: "flight" });
@@ -24,7 +26,7 @@ export class Overview {
   constructor({ id }) {
     this.#bar = progressBar(`Progress of ${id}`);
     for (const name of ["Succeeded", "Failed", "Rate", "Time left", "In flight", "Retries"]) this.#addTile(name);
-    const words = el("div", { class: "words" }, this.#summary, this.#meaning, this.#reason);
+    const words = el("div", { class: "words" }, this.#summary, this.#meaning, this.#wait, this.#reason);
     this.node = el(
       "section",
       { class: "overview", "aria-label": "Overview" },
@@ -58,6 +60,8 @@ export class Overview {
     const words = meaningOf(batch);
     setText(this.#meaning, words);
     show(this.#meaning, words !== "");
+    setText(this.#wait, batch.wait ? waitWords(batch.wait) : "");
+    show(this.#wait, Boolean(batch.wait));
     setText(this.#reason, batch.reason ?? "");
     show(this.#reason, Boolean(batch.reason));
     const active = moves(batch.state);

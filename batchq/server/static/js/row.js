@@ -5,6 +5,7 @@ import { count, duration, moment, number, percent, rate, shorten } from "./forma
 import { progressBar } from "./parts.js";
 import { link } from "./router.js";
 import { badge, isLeft, meaningOf, moves } from "./states.js";
+import { waitNote } from "./waits.js";
 
 /**
  * A row that is made once and then changed, so that nothing jumps and no focus is lost.
@@ -55,6 +56,7 @@ function countsWords(batch) {
 
 /** What one wants to know of a batch at a glance: how long still, or how it went. */
 function paceWords(batch) {
+  if (batch.wait) return waitNote(batch.wait);
   if (batch.remaining_seconds !== null && moves(batch.state)) {
     return `${duration(batch.remaining_seconds)} left · ${rate(batch.items_per_second)}`;
   }
