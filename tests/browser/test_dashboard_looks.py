@@ -40,6 +40,10 @@ async def odd(item):
         raise ValueError("{IMAGE}")
     return "{MARKUP}"
 
+async def held(item, ctx):
+    ctx.hold(600)
+    return item
+
 async def waits(item):
     while not GATE.exists():
         await asyncio.sleep(0.02)
@@ -275,6 +279,45 @@ def test_deadline_is_told_and_set_by_the_clock_of_who_looks(
         assert near - datetime.now(timezone.utc) < timedelta(days=1)
         assert set_to("2099-12-01T18:30Z") == datetime(2099, 12, 1, 18, 30, tzinfo=timezone.utc)
     server.client.post(f"/api/v1/batches/{name}/cancel").raise_for_status()
+
+
+def test_stages_run_in_the_order_of_the_form_and_a_server_that_asks_to_wait_is_told_of(
+    dashboard: Dashboard, server: Served
+) -> None:
+    from playwright.sync_api import expect
+
+    page = dashboard.page
+    dashboard.open("#/new")
+    dashboard.field("Paste items").check()
+    dashboard.field("Pasted items").fill('{"n": 1}\n{"n": 3}')
+    dashboard.field("Which function runs over each item").select_option("pipe:held")
+    dashboard.field("Items at a time").fill("1")
+    dashboard.field("Id of the batch").fill("staged")
+    page.get_by_text("More options").click()
+    expect(dashboard.field("Stage 3")).to_have_count(0)
+    dashboard.field("Stage 2").select_option("pipe:odd")
+    dashboard.field("Stage 3").select_option("Another one …")
+    dashboard.field("Function of stage 3").fill("other:f")
+    found = dashboard.complaints("stages")
+    page.get_by_text("More options").click()
+    dashboard.refusals.add("403")
+    dashboard.button("Start the batch").click()
+    expect(dashboard.field("Function of stage 3")).to_be_focused()
+    expect(page.locator(".stages .wrong:visible")).to_contain_text("has not allowed 'other:f'")
+    dashboard.field("Stage 3").select_option("pipe:waits")
+    dashboard.button("Start the batch").click()
+
+    expect(page.get_by_role("heading", name="staged", exact=True)).to_be_focused()
+    asks = "The server that items call asks to wait until "
+    expect(page.locator(".overview .waits")).to_contain_text(asks)
+    expect(page.locator("#polite")).to_contain_text(asks)
+    found += dashboard.complaints("held")
+    page.get_by_text("Settings", exact=True).click()
+    expect(page.locator(".settings tr", has_text="Further stages").locator("td")).to_have_text("pipe:odd, pipe:waits")
+    dashboard.open("#/")
+    expect(page.locator(".batch", has_text="staged").locator(".pace")).to_contain_text("waits until ")
+    server.client.post("/api/v1/batches/staged/cancel").raise_for_status()
+    assert found == []
 
 
 def test_list_says_which_of_many_batches_it_shows(dashboard: Dashboard, server: Served) -> None:

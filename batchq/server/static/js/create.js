@@ -9,6 +9,7 @@ import { ItemSource } from "./source.js";
 import { failAt } from "./limits.js";
 import { alertBox, field } from "./parts.js";
 import { link } from "./router.js";
+import { FurtherStages } from "./stages.js";
 import { setIcon, setTitle } from "./title.js";
 import { Upload } from "./upload.js";
 
@@ -43,6 +44,7 @@ class CreatePage {
   #wrong = alertBox();
   #source;
   #handler;
+  #stages = new FurtherStages();
   #upload = null;
   #key = null;
   #submit = el("button", { type: "submit", class: "primary" }, "Start the batch");
@@ -56,7 +58,7 @@ class CreatePage {
     this.#context = context;
     const changed = () => this.#edited();
     this.#source = new ItemSource(changed, () => this.#reading());
-    this.#handler = new HandlerChoice(changed);
+    this.#handler = new HandlerChoice(changed, (targets, isOpen) => this.#stages.offer(targets, isOpen));
     for (const [name, label, hint, value] of OPTIONS) this.#addField(name, label, hint, value);
     const typed = field("csv_types", "Cells become numbers, true and false where they look like it", el("input", { type: "checkbox" }));
     this.#fields.set("csv_types", typed);
@@ -65,7 +67,7 @@ class CreatePage {
       step("1", "Items", this.#source.node),
       step("2", "Function", this.#handler.node),
       step("3", "Options", el("div", { class: "fields" }, nodes(false)),
-        el("details", { class: "more" }, el("summary", {}, "More options"), el("div", { class: "fields" }, nodes(true), typed.node))),
+        el("details", { class: "more" }, el("summary", {}, "More options"), el("div", { class: "fields" }, nodes(true), typed.node, this.#stages.node))),
       el("div", { class: "card submit" }, this.#wrong.node, this.#stopped, this.#sending, el("div", { class: "buttons" }, this.#submit, el("a", { class: "button", href: link([]) }, "Not now"))));
     form.addEventListener("submit", (event) => this.#start(event));
     form.addEventListener("input", changed);
@@ -113,6 +115,7 @@ class CreatePage {
     this.#wrong.clear();
     show(this.#stopped, false);
     for (const each of this.#fields.values()) each.fail("");
+    this.#stages.clear();
     const file = this.#source.check();
     const func = this.#handler.check();
     if (!file || !func) {
@@ -121,7 +124,7 @@ class CreatePage {
     }
     // The same request again, after a broken connection, makes no second batch.
     this.#key ??= freshKey();
-    const query = { name: file.name, func, ...this.#options() };
+    const query = { name: file.name, func, then: this.#stages.targets, ...this.#options() };
     this.#upload = new Upload(file, query, this.#key, (sent, all) => this.#sentSoFar(sent, all));
     this.#busy(true);
     try {
@@ -142,7 +145,7 @@ class CreatePage {
     if (error.name === "AbortError") return this.#wasStopped();
     if (error instanceof Problem && error.field === "func") return this.#handler.fail(error);
     if (error instanceof Problem && isAboutInput(error)) return this.#source.fail(error);
-    failAt(this.#fields, this.#wrong, error);
+    if (!this.#stages.fail(error)) failAt(this.#fields, this.#wrong, error);
     const more = document.querySelector("details.more");
     if (more.querySelector("[aria-invalid]")) {
       more.open = true;

@@ -2,22 +2,24 @@
 
 import { get } from "./api.js";
 import { el, replace, setText, show } from "./dom.js";
-import { failure, field, loading } from "./parts.js";
-
-const OTHER = "\0";
+import { failure, loading } from "./parts.js";
+import { TargetField } from "./targets.js";
 
 export class HandlerChoice {
-  #select = el("select");
-  #other = el("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: "package.module:function" });
   #summary = el("p", { class: "summary" });
   #handlers = [];
-  #choice = field("func", "Which function runs over each item", this.#select);
-  #named = field("func", "Its name", this.#other);
+  #field;
   #changed;
+  #offered;
 
-  constructor(changed) {
+  /**
+   * @param changed is called when it is another one.
+   * @param offered is given the targets of all, and whether others may be named.
+   */
+  constructor(changed, offered) {
     this.#changed = changed;
-    this.#select.addEventListener("change", () => this.#show());
+    this.#offered = offered;
+    this.#field = new TargetField("func", "Which function runs over each item", "Its name", () => this.#show());
     this.node = el("div", { class: "handlers" });
     this.#read();
   }
@@ -35,13 +37,11 @@ export class HandlerChoice {
 
   #fill(patterns) {
     if (!patterns.length) return replace(this.node, this.#nothing());
-    const known = this.#handlers.map(({ target }) => el("option", { value: target }, target.replace(/^.*\//, "")));
-    const open = patterns.some((pattern) => /[*?[]/.test(pattern));
-    const other = open || !known.length ? [el("option", { value: OTHER }, "Another one …")] : [];
-    const first = known.length > 1 ? [el("option", { value: "" }, "Choose a function")] : [];
-    replace(this.#select, first, known, other);
-    replace(this.node, this.#choice.node, this.#named.node, this.#summary, patternsWords(patterns));
-    return this.#show();
+    const targets = this.#handlers.map(({ target }) => target);
+    const isOpen = patterns.some((pattern) => /[*?[]/.test(pattern)) || !targets.length;
+    this.#field.offer(targets, isOpen, targets.length > 1 ? "Choose a function" : "");
+    replace(this.node, this.#field.nodes, this.#summary, patternsWords(patterns));
+    return this.#offered(targets, isOpen);
   }
 
   #nothing() {
@@ -51,35 +51,25 @@ export class HandlerChoice {
   }
 
   #show() {
-    const chosen = this.#handlers.find(({ target }) => target === this.#select.value);
+    const chosen = this.#handlers.find(({ target }) => target === this.#field.value);
     setText(this.#summary, chosen?.summary ?? "");
     show(this.#summary, Boolean(chosen?.summary));
-    show(this.#named.node, this.#select.value === OTHER);
-    this.fail(null);
     this.#changed();
-  }
-
-  get #field() {
-    return this.#select.value === OTHER ? this.#named : this.#choice;
   }
 
   /** The target; empty where none is chosen, which is told. */
   check() {
-    const value = this.#field.control.value.trim();
-    this.#field.fail(value ? "" : "Choose a function.");
-    return value;
+    this.#field.fail(this.#field.value ? "" : "Choose a function.");
+    return this.#field.value;
   }
 
   fail(error) {
-    this.#choice.fail("");
-    this.#named.fail("");
-    if (!error) return;
     this.#field.fail([error.message, error.hint].filter(Boolean).join(". "));
     this.focus();
   }
 
   focus() {
-    this.#field.control.focus();
+    this.#field.focus();
   }
 }
 

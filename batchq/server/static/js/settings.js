@@ -28,6 +28,7 @@ function linesOf(batch) {
   const amounts = (values) => Object.entries(values ?? {}).map(([name, value]) => `${number(value)} ${name}`).join(", ");
   return [
     ["Function", spec.target],
+    ["Further stages", spec.stages?.join(", ")],
     ["Set-up", spec.setup],
     ["Input", `${source.name} (${source.format}${source.size === null ? "" : `, ${size(source.size)}`})`],
     ["Records read at most", source.limit === null ? null : number(source.limit)],
