@@ -12,7 +12,7 @@ from urllib.parse import quote
 from batchq.app.rawjson import elements, members
 from batchq.app.restored import restored_item, restored_look, restored_report, restored_status
 from batchq.errors import BatchNotFound, BatchqError, StoreError
-from batchq.model import INVALID_INPUT, LEAVING
+from batchq.model import ACTIVE, INVALID_INPUT, LEAVING
 from batchq.remote import following
 from batchq.remote.client import ANSWER_SECONDS, LONG_SECONDS, Client
 from batchq.remote.problems import no_sense
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from batchq.spec import BatchSpec
 
 PAGE: Final = 500
+RUN: Final = ACTIVE | LEAVING
+"""States in which a process runs a batch."""
 KINDS: Final = 500
 """Kinds of failure that are looked at for what is left out of an input."""
 
@@ -87,7 +89,10 @@ class ServerBatches:
         def all_left(batches: list[BatchStatus]) -> bool:
             return all(batch.holder is None for batch in batches)
 
-        return following.looks(look, all_left, interval, self._sleep)
+        def none_runs() -> bool:
+            return not RUN & self.client.get("/server", patient=True)["states"].keys()
+
+        return following.looks(look, all_left, interval, self._sleep, none_runs)
 
     def follow(self, batch_id: str, display: Display) -> BatchStatus:
         """Show how far a batch is until nobody runs it, nor is to."""

@@ -42,7 +42,11 @@ def is_left(look: Look) -> bool:
 
 
 def looks(
-    look: Callable[[], T], is_last: Callable[[T], bool], interval: float, sleep: Callable[[float], None]
+    look: Callable[[], T],
+    is_last: Callable[[T], bool],
+    interval: float,
+    sleep: Callable[[float], None],
+    may_be_over: Callable[[], bool] = lambda: True,
 ) -> Iterator[T]:
     """What `look` shows, each `interval` seconds, and once more when it is the last.
 
@@ -51,6 +55,7 @@ def looks(
         is_last: whether there is nothing more to see.
         interval: seconds.
         sleep: waits so many seconds.
+        may_be_over: asks whether it is worth a look before the time; for where a look is large.
     """
     while True:
         shown = look()
@@ -60,5 +65,5 @@ def looks(
         until = time.monotonic() + interval
         while (left := until - time.monotonic()) > 0:
             sleep(min(left, LEAST_SECONDS))
-            if left > LEAST_SECONDS and is_last(look()):
+            if left > LEAST_SECONDS and may_be_over() and is_last(look()):
                 break

@@ -12,6 +12,8 @@ from batchq.remote.following import goes_on
 POLL_SECONDS: Final = 0.5
 MOST_LINES: Final = 5000
 """That a server hands out at a time."""
+MANY_LINES: Final = 1000
+"""After so many at once there are more already; fewer are all that there were."""
 
 
 def read_log(client: Client, path: str, last: int | None) -> Iterator[str]:
@@ -52,7 +54,7 @@ def _read(client: Client, path: str, page: dict[str, Any], last: int | None) -> 
 def _follow(client: Client, path: str, page: dict[str, Any], sleep: Callable[[float], None]) -> Iterator[str]:
     while True:
         yield from _lines(page, with_rest=False)
-        if not page["lines"] or not page["whole"]:
+        if len(page["lines"]) < MANY_LINES or not page["whole"]:
             if not _goes_on(client, path):
                 break
             sleep(POLL_SECONDS)
