@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from distributed import Scheduler
 
@@ -132,14 +131,3 @@ def test_scheduler_that_is_lost_is_told_of_in_the_log(
     address = asyncio.run(asyncio.wait_for(lose_it(), 30))
     assert notes == [f"{address} does not answer; waiting for it"]
     assert notes[0] in caplog.messages
-
-
-def test_cluster_of_a_batch_listens_on_this_machine_alone() -> None:
-    async def listeners() -> set[str]:
-        there = cluster.Cluster(None, 0, 1.0, print)
-        await there.open()
-        found = {each.laddr.ip for each in psutil.Process().net_connections("tcp") if each.status == psutil.CONN_LISTEN}
-        await there.close()
-        return found
-
-    assert asyncio.run(listeners()) == {"127.0.0.1"}

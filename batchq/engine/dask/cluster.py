@@ -4,7 +4,7 @@
             ── submit(Guest, actor=True) ─▶ scheduler       once for each guest
     DaskLine ─ actor_execute() ───────────▶ Dask worker     directly, or by way of the scheduler
 
-All of it lives in one event loop.  Of Dask only this module and `workers` know.
+All of it lives in one event loop.  Of Dask only this module, `own_cluster` and `workers` know.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-import dask
 from distributed import Client, LocalCluster, wait
 from distributed.protocol import to_serialize
 from distributed.versions import VersionMismatchWarning
 
 from batchq.engine.dask.agent import GuestForgotten, GuestLost, Line
 from batchq.engine.dask.inquest import Found, Marks, inquest
+from batchq.engine.dask.own_cluster import own_cluster
 from batchq.engine.dask.parcels import pack
 from batchq.engine.dask.shipping import Shipment
 from batchq.engine.dask.workers import Fitness, run_on
@@ -111,15 +111,7 @@ class Cluster:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told in other words
         warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # likewise
         if self._scheduler is None:
-            with dask.config.set({"distributed.worker.daemon": False}):  # handlers may start processes
-                self._local = await LocalCluster(
-                    n_workers=self._workers,
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=0,
-                    asynchronous=True,
-                    silence_logs=logging.CRITICAL,
-                )
+            self._local = await own_cluster(self._workers)
         await self._connect(CONNECT_SECONDS)
         await self._look()
         await self._fitness.settled()
