@@ -116,12 +116,12 @@ class MemoryBatch:
             await _ended(drawer)
             await self._runner.drained()
         except BaseException:
-            for item in self._runner.busy_threads:
+            for item in self._runner.slots.busy_threads:
                 log.warning("item %s goes on in its thread, which nothing can interrupt", item.item_id)
             self._runner.abandon()
             await _ended(drawer)
             if not await self._runner.drained(LEAVE_SECONDS):
-                log.warning("%d items went on although they were cancelled", len(self._runner.in_flight))
+                log.warning("%d items went on although they were cancelled", len(self._runner.slots.in_flight))
             raise
         if self._error is not None:
             raise self._error

@@ -27,8 +27,8 @@ from batchq.engine.job import Job, Sink
 from batchq.engine.pacing import Pacer
 from batchq.engine.retry import wait_asked_by
 from batchq.engine.slot import Slot
+from batchq.engine.slots import Slots
 from batchq.engine.stages import caller_of, succeeding
-from batchq.engine.threads import item_of_thread
 from batchq.engine.ticker import TICK_SECONDS, Ticker, interval_for
 from batchq.errors import Halt, ItemTimeout
 from batchq.model import Item
@@ -76,7 +76,7 @@ class Runner:
         self.calls_left: float = math.inf
         """How often the handler may still be called here; then the runner stops."""
         self._sink = sink
-        self._slots = [Slot(index) for index in range(slots)]
+        self.slots = Slots(slots)
         self._allowed = slots
         self._pacer = pacer
         self._gate = pacer.gate if pacer else None
@@ -98,7 +98,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         if self._pacer:
             self._pacer.start(self._wake, self._sink.hold, self._sink.held)
-        for slot in self._slots:
+        for slot in self.slots:
             self._open(slot)
         self._ticker.start(interval_for(self.job.timeout))
 
@@ -107,13 +107,13 @@ class Runner:
         if slots == self._allowed or self.stopping:
             return
         self._allowed = slots
-        for slot in self._slots[:slots]:
+        for slot in self.slots[:slots]:
             if slot.task is None or slot.task.done():
-                self._slots[slot.index] = fresh = Slot(slot.index, thread=slot.thread)
+                self.slots[slot.index] = fresh = Slot(slot.index, thread=slot.thread)
                 self._open(fresh)
-        for index in range(len(self._slots), slots):
-            self._slots.append(Slot(index))
-            self._open(self._slots[index])
+        for index in range(len(self.slots), slots):
+            self.slots.append(Slot(index))
+            self._open(self.slots[index])
         self._wake_idle(len(self._idle))
 
     def limit(self, timeout: float | None, retry_attempts: int) -> None:
@@ -181,34 +181,6 @@ class Runner:
         """Slots that wait for an item."""
         return len(self._idle)
 
-    @property
-    def in_flight(self) -> list[int]:
-        """The seq of each item whose handler runs."""
-        return [slot.item.seq for slot in self._slots if slot.started and slot.item]
-
-    @property
-    def at_hand(self) -> list[Item]:
-        """What runs here, or ran last in a slot."""
-        return [slot.item for slot in self._slots if slot.item]
-
-    @property
-    def busy_threads(self) -> list[Item]:
-        """The items of sync handlers that run, which nothing can interrupt."""
-        return [slot.item for slot in self._slots if slot.in_thread and slot.item]
-
-    def current(self) -> Item | None:
-        """From any thread: the item whose handler has the event loop just now; None where it cannot be told."""
-        task = asyncio.current_task(self._loop)
-        return next((slot.item for slot in self._slots if slot.task is task and slot.started), None)
-
-    def item_here(self) -> Item | None:
-        """The item on whose behalf the calling task or thread runs, for log lines."""
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            return item_of_thread()
-        return next((slot.item for slot in self._slots if slot.task is task), None)
-
     def stop(self) -> None:
         """Begin nothing more; what is in flight goes on."""
         self.stopping = True
@@ -217,7 +189,7 @@ class Runner:
     def abandon(self) -> None:
         """Cancel what is in flight; none of it is recorded."""
         self.stopping = self._abandoned = True
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.task:
                 slot.task.cancel()
 
@@ -225,7 +197,7 @@ class Runner:
         """Stop, and wait until nothing is in flight, but what is stuck for good; whether that came in time."""
         self.stop()
         deadline = None if seconds is None else time.monotonic() + seconds
-        while left := [slot.task for slot in self._slots if slot.is_open and slot.task]:
+        while left := [slot.task for slot in self.slots if slot.is_open and slot.task]:
             if deadline is not None and time.monotonic() >= deadline:
                 break
             # Not for longer at a time: what hangs in the face of its cancellation is given up meanwhile.
@@ -234,7 +206,7 @@ class Runner:
         self._backoff.close()
         if self._gate:
             self._gate.close()
-        for slot in self._slots:
+        for slot in self.slots:
             if slot.thread:
                 slot.thread.end()
         return not left
@@ -378,7 +350,7 @@ class Runner:
         """Whether the slot, whose thread or task is stuck, goes on with another one."""
         goes_on = self._sink.stuck(item)
         if goes_on and slot.given_up:
-            self._slots[slot.index] = fresh = Slot(slot.index)
+            self.slots[slot.index] = fresh = Slot(slot.index)
             self._open(fresh)
         elif goes_on and slot.thread:
             slot.thread.end()
@@ -402,7 +374,7 @@ class Runner:
         now = time.monotonic()
         if blocked:
             self._lost += late
-            for slot in self._slots:
+            for slot in self.slots:
                 # An item that began after the loop was blocked lost nothing by what was before.
                 slot.lost += max(0.0, slot.started - (now - late))
             self._caller.loop_was_blocked()
@@ -416,7 +388,7 @@ class Runner:
         self._sink.tick()
 
     def _expire(self, now: float, timeout: float) -> None:
-        for slot in self._slots:
+        for slot in self.slots:
             started = slot.started
             if not started:
                 continue

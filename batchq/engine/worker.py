@@ -15,13 +15,13 @@ import contextlib
 import logging
 import math
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from batchq.config import NAN_NULL
 from batchq.engine.ahead import Ahead
 from batchq.engine.board import Limits, Place
+from batchq.engine.holding import Holding
 from batchq.engine.job import Job
 from batchq.engine.lifetime import Lifetime
 from batchq.engine.limits import retry_config, share_of
@@ -43,8 +43,6 @@ from batchq.store.descriptors import too_many_files, used_up
 
 WATCH_SECONDS: Final = 0.3
 """Between two looks at the beat: longer than the longest tick of the slots."""
-GIVE_BACK_SECONDS: Final = 0.2
-"""Items that were not begun for so long go to a worker that has nothing."""
 HOLD_SECONDS: Final = 5.0
 """The supervisor sees within a quarter of a second that a budget is used up, unless it is dead."""
 
@@ -74,8 +72,6 @@ class Worker:
         self._place = place
         self._surroundings = surroundings
         self.orphaned = False
-        self._open: dict[int, set[int]] = {}
-        self._claimed_at: dict[int, float] = {}
         self._report = WorkerReport(LEFT_DRAINED)
         self._limits: Limits | None = None
         self._has_worked = False
@@ -91,6 +87,7 @@ class Worker:
             room=lambda: self._in_loop(self._make_room),
             failed=lambda error: self._in_loop(self._storage_failed, error),
         )
+        self._holding = Holding(self._ledger)
         self._pacer = Pacer(self._ledger.enter, self._over_budget)
 
     @property
@@ -101,7 +98,7 @@ class Worker:
     @property
     def is_busy(self) -> bool:
         """Whether handlers run in threads, which nothing can interrupt."""
-        return self._runner is not None and bool(self._runner.busy_threads)
+        return self._runner is not None and bool(self._runner.slots.busy_threads)
 
     @property
     def is_fed(self) -> bool:
@@ -136,9 +133,9 @@ class Worker:
             ahead = Ahead(self._surroundings.ahead_seconds)
             self._runner = Runner(job, self._spec.slots, self, self._place.seen, self._pacer, ahead)
             self._runner.calls_left = spec.max_tasks_per_worker or math.inf
-            self._surroundings.name_items(self._runner.item_here)
+            self._surroundings.name_items(self._runner.slots.item_here)
             if job.redaction:
-                self._cleaner = LineCleaner(job.redaction, lambda: self._runner.at_hand)
+                self._cleaner = LineCleaner(job.redaction, lambda: self._runner.slots.at_hand)
                 self._surroundings.clean_lines(self._cleaner)
             self._surroundings.settled()
             self._ledger.start()
@@ -147,12 +144,11 @@ class Worker:
             self._obey_limits()
             if self._abandoned:
                 self._abandon()
-            threading.Thread(target=self._watch_loop, name="batchq-beat", daemon=True).start()
+            threading.Thread(target=self._watch_loop, args=(self._loop,), name="batchq-beat", daemon=True).start()
             await self._leave.wait()
             self._ledger.stop_wanting()
             await self._runner.drained()
-            for message_id, seqs in self._open.items():
-                self._ledger.put_back(message_id, sorted(seqs))
+            self._holding.put_back()
             self._ledger.close()
             await asyncio.to_thread(self._ledger.join)
         return self._report
@@ -168,10 +164,7 @@ class Worker:
             self._place.count_failure()
         if self._cleaner is not None:
             self._cleaner.ended(item)
-        left = self._open[item.message_id]
-        left.discard(item.seq)
-        if not left:
-            self._close(item.message_id)
+        self._holding.done(item)
 
     def attempt(self, item: Item, attempt: FailedAttempt) -> None:
         """Record a failed attempt; the last one of an item together with its outcome, which follows at once."""
@@ -210,10 +203,19 @@ class Worker:
             runner.room()
         self._place.starving = bool(runner.idle_slots and not runner.backlog and not runner.stopping)
         if self._spec.lane == LANE_ALL:
-            if self._leave.is_set():
-                self._hand_over()
-            elif runner.backlog and self._place.others_starve:
-                self._give_back()
+            self._share()
+
+    def _share(self) -> None:
+        """Let others have what they can begin sooner."""
+        runner = self._runner
+        if self._leave.is_set():
+            # Whoever comes in this one's place need not wait for its end.
+            if gone := self._holding.hand_over(runner.not_in_flight):
+                runner.forget(gone)
+        elif runner.backlog and self._place.others_starve:
+            kept = self._holding.give_back(runner.take_unbegun())
+            if kept:
+                runner.offer(kept)
 
     def _obey_limits(self) -> None:
         """Take over what was changed while the batch runs."""
@@ -292,12 +294,7 @@ class Worker:
             for chunk, items in claim.chunks:
                 self._ledger.give_back(chunk.message_id, items[0].seq)
             return
-        now = time.monotonic()
-        taken: list[Item] = []
-        for chunk, items in claim.chunks:
-            self._open[chunk.message_id] = {item.seq for item in items}
-            self._claimed_at[chunk.message_id] = now
-            taken.extend(items)
+        taken = self._holding.take(claim)
         done = [item for item in taken if item.seq in known] if known else []
         if not self._runner.stopping:
             self._runner.offer([item for item in taken if item.seq not in known] if done else taken, len(done))
@@ -312,60 +309,6 @@ class Worker:
             self._place.tell_disk_full()
         self._report = WorkerReport(LEFT_FAILED, str(error), 74)
         self._leave.set()
-
-    def _hand_over(self) -> None:
-        """Give up what is not in flight: whoever comes in this one's place need not wait for its end.
-
-        What a message still holds for this worker is a range: items between two that are in flight stay, too.
-        """
-        waiting: dict[int, set[int]] = {}
-        for item in self._runner.not_in_flight:
-            waiting.setdefault(item.message_id, set()).add(item.seq)
-        gone: set[int] = set()
-        for message_id, seqs in waiting.items():
-            still = self._open[message_id]
-            kept = still - seqs
-            if kept:
-                low, high = min(kept), max(kept)
-                seqs = {seq for seq in seqs if not low <= seq <= high}
-            if seqs:
-                self._ledger.put_back(message_id, sorted(seqs))
-                still -= seqs
-                gone |= seqs
-            if not still:
-                del self._open[message_id]
-                del self._claimed_at[message_id]
-        if gone:
-            self._runner.forget(gone)
-
-    def _give_back(self) -> None:
-        """Give items that were not begun for a while to a worker that has nothing."""
-        now = time.monotonic()
-        unbegun = self._runner.take_unbegun()
-        by_message: dict[int, list[Item]] = {}
-        for item in unbegun:
-            by_message.setdefault(item.message_id, []).append(item)
-        keep: list[Item] = []
-        for message_id, items in by_message.items():
-            if now - self._claimed_at[message_id] < GIVE_BACK_SECONDS:
-                keep.extend(items)
-                continue
-            still = self._open[message_id]
-            start = _start_of_rest(still, items)
-            keep.extend(item for item in items if item.seq < start)
-            gone = {item.seq for item in items if item.seq >= start}
-            if gone:
-                self._ledger.give_back(message_id, start)
-                still -= gone
-                if not still:
-                    self._close(message_id)
-        if keep:
-            self._runner.offer(keep)
-
-    def _close(self, message_id: int) -> None:
-        del self._open[message_id]
-        del self._claimed_at[message_id]
-        self._ledger.finish(message_id)
 
     def abandon(self) -> None:
         """From any thread: cancel what is in flight, and leave; none of it is recorded."""
@@ -384,13 +327,13 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(method, *arguments)
 
-    def _watch_loop(self) -> None:
+    def _watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread of its own: note who keeps the event loop while it stands still."""
         load_what_failures_need()
         beat = 0
         while not self._ended.wait(WATCH_SECONDS):
             before, beat = beat, self._place.beat
-            still = self._runner.current() if beat == before else None
+            still = self._runner.slots.current(loop) if beat == before else None
             self._place.current = still.seq if still else 0
 
     def supervisor_gone(self) -> None:
@@ -399,9 +342,3 @@ class Worker:
         if self.orphaned:
             log.warning("the supervisor is gone; finishing what is in flight")
         self._in_loop(self._leave.set)
-
-
-def _start_of_rest(still: set[int], unbegun: Sequence[Item]) -> int:
-    """The first seq from which on a chunk holds items only that were not begun."""
-    begun = still.difference(item.seq for item in unbegun)
-    return max([unbegun[0].seq, *(seq + 1 for seq in begun)])
