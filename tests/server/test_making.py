@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -161,3 +164,15 @@ def test_handlers_are_found_in_the_source_that_the_patterns_name(tmp_path: Path)
         ("jobs.mail:send", True, "Send it."),
         ("jobs/mail.py:send", True, "Send it."),
     ]
+
+
+def test_process_that_makes_it_ends_by_itself_where_no_server_is_left_to_end_it() -> None:
+    code = (
+        "import re\n"
+        "from batchq.server.processes import child\n"
+        "child.LATER_SECONDS = 0\n"
+        "child.answering(lambda question: re.match('(a+)+$', 'a' * 99 + 'b'))"
+    )
+    told = json.dumps({"question": {}, "seconds": 0.1})
+    ended = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGALRM, "")

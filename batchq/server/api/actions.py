@@ -85,7 +85,7 @@ async def _again(state: ServerState, question: dict[str, Any], seconds: float | 
         file = note.fileno()
         try:
             async with state.workshop.child():
-                asked = {**question, "moved": file, "seconds": seconds}
+                asked = {**question, "moved": file}
                 answer = await ask("batchq.server.processes.again", asked, seconds, [file])
         except ChildFailed as failed:
             moved = _moved(file)

@@ -2,6 +2,8 @@
 
 server ── stdin: JSON ──▶ python -m MODULE ── the stdout that it began with: JSON ──▶ server
                                            ── whatever else it, or what it loads, says ──▶ read when it fails
+
+A server that dies does not end it: what it was asked for is done all the same, in the time that it has.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -17,6 +20,8 @@ from collections.abc import Callable, Collection
 from typing import IO, Any, Final
 
 LAST_BYTES: Final = 4096
+LATER_SECONDS: Final = 5
+"""The server ends what takes too long, and says so; where there is none any more it ends itself, so much later."""
 
 Json = dict[str, Any]
 
@@ -66,8 +71,9 @@ async def ask(
             start_new_session=True,
         )
         started()
+        told = json.dumps({"question": question, "seconds": seconds}).encode()
         try:
-            written, _ = await asyncio.wait_for(process.communicate(json.dumps(question).encode()), seconds)
+            written, _ = await asyncio.wait_for(process.communicate(told), seconds)
         except asyncio.TimeoutError:
             raise ChildFailed(f"not within {seconds:g} s", _last_line(said), timed_out=True) from None
         finally:
@@ -90,7 +96,10 @@ def answering(answer: Callable[[Json], Json]) -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     try:
-        given = answer(json.load(sys.stdin.buffer))
+        told = json.load(sys.stdin.buffer)
+        if told["seconds"] is not None:
+            signal.alarm(math.ceil(told["seconds"]) + LATER_SECONDS)  # a kill: not all code lets a handler run
+        given = answer(told["question"])
     except Exception as error:
         import traceback
 
