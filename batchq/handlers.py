@@ -11,6 +11,7 @@ import inspect
 import logging
 import pickle
 import sys
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def unpickle(pickled: bytes, names: Sequence[str], folder: Path, version: str | 
             return [Handler.of(function, name) for function, name in zip(functions, names, strict=False)]
     except TargetError:
         raise
-    except Exception as error:  # whatever importing the user's modules raises
+    except (Exception, SystemExit) as error:  # whatever importing the user's modules raises
         raise TargetError(names[0], f"it cannot be loaded: {type(error).__name__}: {error}") from error
 
 
@@ -331,8 +332,8 @@ def _load_module(target: str, name: str) -> ModuleType:
         near = _near(name, _modules_here())
         hint = f"Did you mean {near[0]}?" if near else "It is looked for from the working directory. " + FORMS
         raise TargetError(target, f"there is no module {name!r}", hint) from error
-    except Exception as error:
-        raise TargetError(target, f"importing {name} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _import_failed(target, name, error) from error
 
 
 def _load_file(target: str, path: Path) -> ModuleType:
@@ -350,10 +351,20 @@ def _load_file(target: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may leave by sys.exit("no API key")
         del sys.modules[name]
-        raise TargetError(target, f"importing {path.name} failed: {type(error).__name__}: {error}") from error
+        raise _import_failed(target, path.name, error) from error
     return module
+
+
+def _import_failed(target: str, name: str, error: BaseException) -> TargetError:
+    said = f"importing {name} failed: {type(error).__name__}: {error}"
+    way_there = (__file__, importlib.__file__, "<frozen ")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((frame for frame in frames if not frame.filename.startswith(way_there)), None)
+    if own is not None and not isinstance(error, SyntaxError):  # which says it itself
+        said += f" ({Path(own.filename).name}, line {own.lineno})"
+    return TargetError(target, said)
 
 
 def _near(name: str, names: list[str]) -> list[str]:

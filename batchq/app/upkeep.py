@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from batchq.app.status import status_of
+from batchq.errors import BatchBusy
 from batchq.store.batch import DAMAGED, BatchStore
 from batchq.store.connection import DatabaseError
 from batchq.store.home import Home
@@ -65,7 +66,11 @@ def remove(home: Home, batch_id: str) -> None:
         BatchBusy: it runs.
     """
     folder = home.find(batch_id, whole=False)
-    lock = folder.supervise()
+    try:
+        lock = folder.supervise()
+    except BatchBusy as error:
+        error.hint = f"End it first: `batchq pause {batch_id} --wait`."
+        raise
     try:
         folder.remove()
     finally:

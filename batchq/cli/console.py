@@ -249,7 +249,9 @@ def run_command(group: click.Group, arguments: list[str] | None, engine: LocalEn
         complain(str(error) or type(error).__name__, console.with_home(error.hint))
         return error.exit_code
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "batchq"
+        # click's parser does not say at which command it found an option without its value.
+        verbs = [word for word in console.arguments if word in group.commands]
+        path = error.ctx.command_path if error.ctx else " ".join(["batchq", *verbs[:1]])
         complain(error.format_message(), f"`{path} --help` explains it.")
         return error.exit_code
     except click.ClickException as error:

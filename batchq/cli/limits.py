@@ -33,9 +33,7 @@ def set_(console: Console, /, batch_id: str, priority: int | None, **options: An
 
     changes = Changes(**options)
     if changes == Changes() and priority is None:
-        raise click.UsageError(
-            f"nothing to change; say for example --concurrency 20 (see {console.command('set', '--help')})"
-        )
+        raise click.UsageError("nothing to change; say for example --concurrency 20")
     spec = console.batches().change(batch_id, changes, priority)
     if console.as_json:
         more = {} if priority is None else {"priority": priority}

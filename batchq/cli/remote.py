@@ -87,6 +87,8 @@ def retry_there(
         raise
     if not chosen:
         console.say(f"{batch_id}: no failed item is to run again")
+        if console.as_json:
+            console.write(console.server_batches().report_json(batch_id, None))
         return 0
     return _follow(console, batch_id, f"{batch_id}: {count(chosen, 'item')} to run again")
 

@@ -313,6 +313,8 @@ def retry(
       batchq retry batch-20261125-001 --error "HTTP 5.." --item a4 --item '#12'
     """
     from batchq.app import verbs
+    from batchq.app.render import report_json
+    from batchq.app.stored import build_report
     from batchq.app.words import count
 
     if timed_out and error is not None:
@@ -323,6 +325,8 @@ def retry(
     chosen = verbs.retry(console.home(), batch_id, error, items, from_stage=from_stage)
     if not chosen:
         console.say(f"{batch_id}: no failed item is to run again")
+        if console.as_json:
+            console.write(report_json(build_report(console.home().find(batch_id))))
         return 0
     console.say(f"{batch_id}: {count(chosen, 'item')} to run again")
     return _go_on(console, batch_id)

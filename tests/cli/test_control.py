@@ -142,9 +142,9 @@ def test_retry_runs_what_failed_and_nothing_else_and_keeps_the_history(bench: Be
     assert bench.run("retry", "b1", "--error", "(", "-q").returncode == 2
     assert bench.run("retry", "b1", "-q").returncode == 0
     assert starts(bench) == 16
-    nothing = bench.run("retry", "b1")
+    nothing = bench.run("retry", "b1", "--json")
     assert (nothing.returncode, "no failed item" in nothing.stderr) == (0, True)
-    report = json.loads(bench.run("report", "b1", "--format", "json").stdout)
+    report = json.loads(nothing.stdout)
     assert (report["success_count"], report["failure_count"], report["attempts"]) == (12, 0, 16)
     assert bench.broken_invariants() == []
 
@@ -153,6 +153,7 @@ def test_batch_that_runs_cannot_be_deleted_and_one_that_has_ended_can(bench: Ben
     process = running(bench)
     refused = bench.run("rm", "b1", "--yes")
     assert (refused.returncode, str(process.pid) in refused.stderr) == (75, True)
+    assert "`batchq pause b1 --wait --home " in refused.stderr
     (bench.folder / "gate").touch()
     ended(process)
     assert bench.run("rm", "b1").returncode == 2

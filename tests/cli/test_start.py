@@ -45,6 +45,7 @@ def broken_pool(): raise RuntimeError("no database")
 def bench(tmp_path: Path) -> Bench:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     (tmp_path / "broken.py").write_text("import nosuchthing\n")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit('no key')\n")
     made = Bench(tmp_path)
     made.write_input(3)
     return made
@@ -60,6 +61,9 @@ USER_ERRORS = {
     "no colon": (["input.jsonl", "--func", "handlers"], ["names no function"]),
     "no argument": (["input.jsonl", "--func", "handlers:nothing"], ["takes no argument"]),
     "import fails": (["input.jsonl", "--func", "broken:f"], ["nosuchthing"]),
+    "import exits": (["input.jsonl", "--func", "leaves:f"], ["cannot use", "SystemExit: no key (leaves.py, line 2)"]),
+    "file exits": (["input.jsonl", "--func", "leaves.py:f"], ["cannot use", "SystemExit: no key (leaves.py, line 2)"]),
+    "value too many": (["input.jsonl", "--csv-types=1"], ["--csv-types", "`batchq start --help`"]),
     "not JSON": (["bad.jsonl", "--func", "handlers:ok"], ["bad.jsonl, line 1, column 7", "not JSON"]),
     "empty CSV": (["empty.csv", "--func", "handlers:ok"], ["empty.csv", "header"]),
     "unknown format": (["input.xyz", "--func", "handlers:ok"], ["--input-format"]),
