@@ -7,6 +7,7 @@ of the pairs, with the lowest and the highest.  The floor is SQLite inserting th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write(options.chart, _chart(rates))
     if options.compare:
         said, well = compare.verdict(compare.changes(found, before), options.compare)
-        print(f"\n{said}")
+        print("\n".join(["", said, *filter(None, [compare.left_out(found, before, options.only)])]))
         return 0 if well and not failed else 1
     return 1 if failed else 0
 
@@ -98,9 +99,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"short for --scale {QUICK_SCALE} --runs 1")
     parser.add_argument("--runs", type=_count, metavar="N", help=f"runs of each side ({RUNS}; 1 with --quick)")
     parser.add_argument("--scale", type=_scale, metavar="X", help="factor on the numbers of items (1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables and the single values there")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
-    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the items/s of the first case there")
+    parser.add_argument("--json", type=_place, metavar="FILE", help="write the tables and the single values there")
+    parser.add_argument("--markdown", type=_place, metavar="FILE", help="write the tables there")
+    parser.add_argument("--chart", type=_place, metavar="FILE.svg", help="draw the items/s of the first case there")
     parser.add_argument(
         "--compare",
         type=Path,
@@ -123,17 +124,24 @@ def _cases(text: str) -> list[str]:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1")
+    return int(text)
 
 
 def _scale(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError("above 0, and at most 1")
-    return number
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) <= 1:
+            return number
+    raise argparse.ArgumentTypeError("a number above 0, and at most 1")
+
+
+def _place(text: str) -> Path:
+    """A file to write; told before an hour is spent on what should stand in it."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} cannot be written: no such folder, or a folder itself")
+    return path
 
 
 if __name__ == "__main__":

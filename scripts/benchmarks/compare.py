@@ -72,6 +72,15 @@ def verdict(compared: Sequence[Change], against: Path) -> tuple[str, bool]:
     return "\n".join([head, *(f"  {change}" for change in slower)]), False
 
 
+def left_out(found: Sequence[Finding], before: dict[str, float], cases: Sequence[str]) -> str:
+    """Which guarded figures of `cases` only one of the two runs has, as a line; empty where there are none."""
+    now = {row.key for row in found if isinstance(row, Row) and row.guard}
+    then = {key for key in before if key.partition("/")[0] in cases}
+    told = [f"{key} (not in that file)" for key in sorted(now - then)]
+    told += [f"{key} (not measured now)" for key in sorted(then - now)]
+    return f"not compared: {', '.join(told)}" if told else ""
+
+
 def _slower(row: Row, before: float) -> float:
     less_is_better = row.target is not None and row.target.sign != ">="
     return row.measured / before - 1 if less_is_better else before / row.measured - 1

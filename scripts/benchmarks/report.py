@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -10,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from benchmarks.rows import Finding, Missing, Rate, Row
 
 SCHEMA: Final = 2
 OWN: Final = ("click", "tqdm", "persist-queue")
+DASK: Final = "distributed"
 WHOLE: Final = 100.0
 """From here on a number is shown without its fraction."""
 
@@ -57,6 +59,8 @@ def conditions(scale: float, runs: int, peers: Environment | None) -> Conditions
     """As they are now."""
     versions = {"batchq": batchq.__version__, "Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     versions |= {name: version(name) for name in OWN}
+    with contextlib.suppress(PackageNotFoundError):
+        versions[DASK] = version(DASK)
     if peers is not None:
         packages = {peer.package for peer in PEERS if peer.package}
         versions |= {name: peers.versions[name] for name in sorted(packages) if name in peers.versions}

@@ -91,6 +91,18 @@ def test_guard_that_has_nothing_to_compare_does_not_say_that_all_is_well() -> No
     assert compare.verdict(compare.changes([guarded(1.0)], {}), Path("before.json"))[1] is False
 
 
+def test_figure_that_only_one_of_the_runs_has_is_named() -> None:
+    before = {"a/b": 1.0, "a/gone": 1.0, "of a case/that was not run": 1.0}
+    assert compare.left_out([guarded(1.0)], before, ["a"]) == "not compared: a/gone (not measured now)"
+    assert compare.left_out([guarded(1.0)], {}, ["a"]) == "not compared: a/b (not in that file)"
+
+
+def test_file_that_cannot_be_written_is_refused_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["--json", "no/such/folder/run.json"])
+    assert "run.json cannot be written" in capsys.readouterr().err
+
+
 def test_figures_of_another_scale_are_refused_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

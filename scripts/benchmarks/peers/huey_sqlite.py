@@ -1,4 +1,4 @@
-"""Huey with SQLite: its consumer in a process of its own, with worker processes for work and threads for waiting."""
+"""Huey with SQLite: its consumer in a process of its own, with worker threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def handle(handler: str, item: dict[str, Any]) -> Any:
 
 def run(job: Job) -> Done:
     """Hand over item by item; Huey keeps each result until it is read."""
-
     settings = ["-k", "thread", "-w", str(job.slots), "--delay", "0.01", "--max-delay", "0.05", "--quiet"]
     with work.workers("huey.bin.huey_consumer", f"{__name__}.huey", *settings) as crew:
         handle("noop", WARM_UP).get(blocking=True, timeout=60)
