@@ -13,6 +13,8 @@ import bench
 import pytest
 from benchmarks import chart, compare, report
 from benchmarks.cases import EVERY
+from benchmarks.measure import Bench
+from benchmarks.peers import timing
 from benchmarks.peers.environment import REQUIREMENTS, Environment
 from benchmarks.peers.roster import PEERS, Peer
 from benchmarks.rows import Missing, Racer, Rate, Row, Target, pairs, race
@@ -156,6 +158,13 @@ def test_peer_that_is_not_on_this_machine_is_named_with_the_reason() -> None:
     assert environment.lacking(Peer("none", "None", "no-such-tool")) == "pip: none found"
     made = report.conditions(1.0, 5, None)
     assert "None" in report.text([Missing("None", "pip: none found")], made)
+
+
+def test_peer_that_does_not_work_keeps_nothing_else_from_being_measured(tmp_path: Path) -> None:
+    installed = {peer.package: "1" for peer in PEERS}
+    found = list(timing.racers(Bench(tmp_path, peers=Environment(Path("/bin/false"), installed)), "noop", 2))
+    assert [each.name for each in found if isinstance(each, Missing)] == [peer.title for peer in PEERS]
+    assert "it does not work here" in str(found[0])
 
 
 def test_every_peer_has_its_script_and_a_pinned_version() -> None:

@@ -24,8 +24,12 @@ def racers(bench: Bench, handler: str, slots: int) -> Iterator[Racer | Missing]:
         if reason:
             yield Missing(peer.title, reason)
             continue
-        # What does not work shows before anything is measured.
-        _timer(bench, environment.python, peer, TRIAL_ITEMS, handler, slots)()
+        # What does not work shows before anything is measured, and keeps nothing else from being measured.
+        try:
+            _timer(bench, environment.python, peer, TRIAL_ITEMS, handler, slots)()
+        except BenchError as error:
+            yield Missing(peer.title, f"it does not work here: {str(error).splitlines()[-1]}")
+            continue
         count = bench.items(items)
         yield Racer(peer.title, "peer", count, _timer(bench, environment.python, peer, count, handler, slots))
 
