@@ -61,7 +61,7 @@ class Handler:
         """
         label = name or getattr(function, "__qualname__", None) or repr(function)
         if not callable(function):
-            raise TargetError(label, f"it is a {type(function).__name__}, not a function", CALL)
+            raise TargetError(label, f"it is {_a_kind(function)}, not a function", CALL)
         return cls(function, is_coroutine_function(function), _wants_context(function, label), label, stays)
 
 
@@ -205,7 +205,7 @@ def load_handler(target: str, folder: Path) -> Handler:
     """The handler that a TARGET names; raises `TargetError` when it cannot be called with an item."""
     found = load_target(target, folder)
     if not callable(found):
-        raise TargetError(target, f"it is a {type(found).__name__}, not a function", FORMS)
+        raise TargetError(target, f"it is {_a_kind(found)}, not a function", FORMS)
     return Handler.of(found, target)
 
 
@@ -365,6 +365,11 @@ def _import_failed(target: str, name: str, error: BaseException) -> TargetError:
     if own is not None and not isinstance(error, SyntaxError):  # which says it itself
         said += f" ({Path(own.filename).name}, line {own.lineno})"
     return TargetError(target, said)
+
+
+def _a_kind(value: Any) -> str:
+    kind = type(value).__name__
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _near(name: str, names: list[str]) -> list[str]:

@@ -34,6 +34,8 @@ def show(console: Console, /, batch_id: str, item: str, full: bool, only: str | 
       batchq show batch-20261125-001 '#12' --full | less
       batchq show batch-20261125-001 a4 --payload > a4.json
     """
+    if {"--payload", "--result"} <= set(console.arguments):
+        raise click.UsageError("--payload and --result exclude each other")
     if only and (console.as_json or full):
         raise click.UsageError(f"--{only} excludes {'--json' if console.as_json else '--full'}")
     found = console.batches().items(batch_id, item)

@@ -116,6 +116,7 @@ def test_items_of_one_id_are_all_shown_and_told_apart(home: Home) -> None:
     ]
     assert "2 items have the id a1" in said.err and "batchq show b1 '#1' --home" in said.err
     assert home.say("show", "b1", "a1", "--payload").out == f"{RECORDS[0].payload}\n{RECORDS[2].payload}\n"
+    assert home.say("show", "b1", "a1", "--payload", "--result").code == 2
 
 
 @pytest.mark.parametrize(
