@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
-import importlib
-import importlib.util
 import inspect
 import logging
 import pickle
 import sys
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +15,13 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from batchq.errors import SetupFailed, TargetError
+from batchq.loading import FORMS, is_loading, load_target, marked_as_loading, put_on_path
 
 log = logging.getLogger(__name__)
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 """A function by value is byte code, which another minor version cannot run."""
 CALL: Final = "Pass the function itself: `handler`, not `handler(item)`."
-FORMS: Final = "Write it as package.module:function or path/file.py:function."
-_loading: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("batchq_loading", default=False)
-"""Whether a handler is being loaded, which runs the user's modules."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def export(function: Callable[..., Any], *later: Callable[..., Any]) -> Exported
     """
     each = (function, *later)
     names = [getattr(one, "__qualname__", None) or type(one).__qualname__ for one in each]
-    if _loading.get():
+    if is_loading():
         # Workers that begin a batch, whose workers begin a batch, would fill the machine with processes.
         raise TargetError(names[0], "importing its module begins a batch; put that under `if __name__ == '__main__':`")
     modules = [sys.modules.get(getattr(one, "__module__", None) or "") for one in each]
@@ -144,61 +138,20 @@ def unpickle(pickled: bytes, names: Sequence[str], folder: Path, version: str | 
     """
     if version != PYTHON:
         raise TargetError(names[0], f"Python {version} has stored it, and this is {PYTHON}", "Resume with that Python.")
-    _put_on_path(folder)
+    put_on_path(folder)
     try:
-        with _marked_as_loading():
+        with marked_as_loading():
             found = pickle.loads(pickled)
             functions = [found]
             if isinstance(found, Row):
                 for place in found.folders:
-                    _put_on_path(Path(place))
+                    put_on_path(Path(place))
                 functions = pickle.loads(found.functions)
             return [Handler.of(function, name) for function, name in zip(functions, names, strict=False)]
     except TargetError:
         raise
     except (Exception, SystemExit) as error:  # whatever importing the user's modules raises
         raise TargetError(names[0], f"it cannot be loaded: {type(error).__name__}: {error}") from error
-
-
-def split_target(target: str, cwd: Path) -> tuple[str, Path]:
-    """A TARGET as it is stored, and the folder that has to be on ``sys.path`` to find it.
-
-    A file becomes an absolute path; a module is looked for from the working directory.
-
-    Raises:
-        TargetError: it has neither of the two forms, or there is no such file.
-    """
-    place, colon, name = target.rpartition(":")
-    if not colon or not place or not name:
-        raise TargetError(target, "it names no function", FORMS)
-    if place.endswith(".py") or "/" in place:
-        path = (cwd / place).resolve()
-        if not path.is_file():
-            near = _near(path.name, _python_files(path.parent))
-            hint = f"Did you mean {Path(place).with_name(near[0])}:{name}?" if near else FORMS
-            raise TargetError(target, f"there is no file {place}", hint)
-        return f"{path}:{name}", path.parent
-    return target, cwd
-
-
-def load_target(target: str, folder: Path) -> Any:
-    """The object that a TARGET names, as `split_target` gave it.
-
-    Raises:
-        TargetError: no such module or name, or importing it failed.
-    """
-    place, _, name = target.rpartition(":")
-    _put_on_path(folder)
-    with _marked_as_loading():
-        module = _load_file(target, Path(place)) if place.endswith(".py") else _load_module(target, place)
-    found: Any = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            near = _near(part, [key for key in dir(found) if not key.startswith("_")])
-            hint = f"Did you mean {place}:{near[0]}?" if near else f"See what {place} defines."
-            raise TargetError(target, f"{place} has no {part!r}", hint)
-        found = getattr(found, part)
-    return found
 
 
 def load_handler(target: str, folder: Path) -> Handler:
@@ -246,20 +199,6 @@ async def _enter(stack: contextlib.AsyncExitStack, factory: Callable[[], Any]) -
     if hasattr(made, "__enter__"):
         return stack.enter_context(made)
     raise TypeError(f"it returned a {type(made).__name__}, not a context manager")
-
-
-def _put_on_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-
-@contextlib.contextmanager
-def _marked_as_loading() -> Iterator[None]:
-    token = _loading.set(True)
-    try:
-        yield
-    finally:
-        _loading.reset(token)
 
 
 def _program_folder() -> Path:
@@ -323,67 +262,9 @@ def _pickle(functions: Any, name: str, travel: Iterable[ModuleType]) -> bytes:
     return pickled
 
 
-def _load_module(target: str, name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-            raise TargetError(target, f"importing {name} failed: {error}", "Install what it needs.") from error
-        near = _near(name, _modules_here())
-        hint = f"Did you mean {near[0]}?" if near else "It is looked for from the working directory. " + FORMS
-        raise TargetError(target, f"there is no module {name!r}", hint) from error
-    except (Exception, SystemExit) as error:
-        raise _import_failed(target, name, error) from error
-
-
-def _load_file(target: str, path: Path) -> ModuleType:
-    # Under its own name, so that what it pickles can be found again by the same import.
-    name = path.stem
-    known = sys.modules.get(name)
-    if known is not None:
-        if getattr(known, "__file__", None) == str(path):
-            return known
-        name = f"batchq_target_{name}"  # never in the place of somebody else's module
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TargetError(target, f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a module may leave by sys.exit("no API key")
-        del sys.modules[name]
-        raise _import_failed(target, path.name, error) from error
-    return module
-
-
-def _import_failed(target: str, name: str, error: BaseException) -> TargetError:
-    said = f"importing {name} failed: {type(error).__name__}: {error}"
-    way_there = (__file__, importlib.__file__, "<frozen ")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = next((frame for frame in frames if not frame.filename.startswith(way_there)), None)
-    if own is not None and not isinstance(error, SyntaxError):  # which says it itself
-        said += f" ({Path(own.filename).name}, line {own.lineno})"
-    return TargetError(target, said)
-
-
 def _a_kind(value: Any) -> str:
     kind = type(value).__name__
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
-
-
-def _near(name: str, names: list[str]) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(name, names, 1)
-
-
-def _python_files(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("*.py")] if folder.is_dir() else []
-
-
-def _modules_here() -> list[str]:
-    return [path.stem for folder in sys.path[:2] for path in Path(folder or ".").glob("*.py")]
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:

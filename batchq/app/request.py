@@ -23,7 +23,7 @@ from batchq.config import (
     engine_name,
 )
 from batchq.errors import UsageError
-from batchq.handlers import split_target
+from batchq.loading import split_target
 from batchq.pace import budgets_of, rates_of
 from batchq.ready import KINDS, PAID, kind
 from batchq.redaction import fields_of

@@ -32,8 +32,8 @@ from batchq.errors import (
     UsageError,
 )
 from batchq.fingerprint import fingerprint_of
-from batchq.handlers import split_target
 from batchq.inputs import open_reader
+from batchq.loading import split_target
 from batchq.model import ACTIVE, COMPLETED, ENDED, LEAVING, PAUSING, TAKE, Tally
 from batchq.shards import Shard
 from batchq.spec import BatchSpec

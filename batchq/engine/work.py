@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchq.errors import TargetError
-from batchq.handlers import Handler, entered, load_handler, load_target, split_target, unpickle
+from batchq.handlers import Handler, entered, load_handler, unpickle
+from batchq.loading import load_target, split_target
 from batchq.ready import Stage, Work, kind
 from batchq.spec import BatchSpec
 from batchq.store.home import BatchFolder

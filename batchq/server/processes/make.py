@@ -12,7 +12,7 @@ from pathlib import Path
 from batchq.app.enqueue import enqueue
 from batchq.app.request import StartRequest
 from batchq.errors import BatchqError
-from batchq.handlers import split_target
+from batchq.loading import split_target
 from batchq.server.processes.child import Json, answering
 from batchq.server.security.allowed import check_loaded, check_path
 from batchq.server.told import told

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchq.errors import NotAllowed, UsageError
-from batchq.handlers import load_target
 from batchq.inputs.within import open_within
+from batchq.loading import load_target
 
 WILD: Final = re.compile(r"[*?\[]")
 
