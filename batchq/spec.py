@@ -46,6 +46,8 @@ class SourceSpec:
         shuffle: they come in a random order.
         seed: of what is random.
         shard: the part of what is chosen that becomes items, such as ``3/10``; None for all. See `shards`.
+        digest: of a shard, once the input was read to its end: a hash over all of the input, which is that of the
+            other shards, too. None before, and of an input that is not shared out.
         within: the folder in which the file has to lie, reached without symbolic links, each time that it is opened;
             None where the batch's own user has named it.
     """
@@ -70,6 +72,7 @@ class SourceSpec:
     seed: int = 0
     within: str | None = None
     shard: str | None = None
+    digest: str | None = None
 
     @property
     def parts(self) -> tuple[SourceSpec, ...]:

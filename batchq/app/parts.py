@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 from math import gcd
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from batchq.errors import UsageError
+from batchq.fingerprint import OF_THE_BILL
 from batchq.shards import Shard
-from batchq.spec import SourceSpec
+from batchq.spec import BatchSpec, SourceSpec
 
 CHOICE: Final = (
     *("encoding", "csv_types", "max_item_size", "where", "unique", "skip", "sample", "shuffle", "seed", "limit"),
 )
 """What says beside the input itself which records become items."""
+OF_THE_PLACE: Final = OF_THE_BILL | {"title", "base_url"}
+"""Of ready-made work what may be another on each machine: each has a server of its own for the same model."""
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 LISTED: Final = 10
 """Shards that are missing are told one by one up to so many."""
 
@@ -27,11 +32,25 @@ class Part(NamedTuple):
         named: how the user has named it: by its id, or by the path of its folder.
         source: its input.
         made: its id and when it was made, which a copy of it shares; None where nobody knows.
+        runs: what it runs, see `runs_of`.
     """
 
     named: str
     source: SourceSpec
     made: tuple[str, float] | None = None
+    runs: Mapping[str, Any] = NOTHING
+
+    @classmethod
+    def of(cls, named: str, batch_id: str, created_at: float, spec: BatchSpec) -> Part:
+        """The part that a batch is.
+
+        Args:
+            named: as the user has named it.
+            batch_id: its id.
+            created_at: seconds since 1970.
+            spec: what it is.
+        """
+        return cls(named, spec.source, (batch_id, created_at), runs_of(spec))
 
     def is_same(self, other: Part) -> bool:
         """Whether both are the same batch, perhaps one by its id and the other by its path, or as a copy."""
@@ -53,8 +72,12 @@ class Part(NamedTuple):
         return {name: getattr(self.source, name) for name in CHOICE}
 
     def reads_as(self, other: Part) -> bool:
-        """Whether it chooses among the same records as another one."""
-        return self.input == other.input and self.choice == other.choice
+        """Whether it chooses among the same records as another one, as far as they have read them."""
+        return self.input == other.input and self.choice == other.choice and not self.holds_other(other)
+
+    def holds_other(self, other: Part) -> bool:
+        """Whether the input of another one is known to hold other records, or in another order."""
+        return None not in (self.source.digest, other.source.digest) and self.source.digest != other.source.digest
 
     def overlaps(self, other: Part) -> bool:
         """Whether the two have items in common, where they choose among the same."""
@@ -69,11 +92,13 @@ class Together(NamedTuple):
         are_shards: they are shards of one input, and no two have an item in common.
         are_all: these shards are all of it.
         troubles: what is not as it should be with shards, in words; empty also where there are none.
+        mixed: which two of these shards have run something else, in words; None where they have run the same.
     """
 
     are_shards: bool
     are_all: bool
     troubles: list[str]
+    mixed: str | None = None
 
 
 def together(parts: Sequence[Part]) -> Together:
@@ -95,7 +120,7 @@ def together(parts: Sequence[Part]) -> Together:
     shards = [part for part in parts if not part.shard.is_whole]
     if not shards:
         return Together(False, False, [])
-    first = shards[0]
+    first = next((part for part in shards if part.source.digest is not None), shards[0])
     others = [part for part in parts if not part.reads_as(first)]
     same = [part for part in parts if part.reads_as(first)]
     troubles = [_difference(first, part) for part in others]
@@ -104,8 +129,45 @@ def together(parts: Sequence[Part]) -> Together:
     covered = sum((Fraction(1, part.shard.parts) for part in same), Fraction())
     if not common and covered < 1:
         troubles.append(_missing(same, covered))
+    mixed = next(filter(None, (_mix(first, part) for part in same)), None)
+    troubles += [mixed] if mixed else []
     are_shards = not common and len(same) == len(parts)
-    return Together(are_shards, are_shards and covered == 1, troubles)
+    return Together(are_shards, are_shards and covered == 1, troubles, mixed)
+
+
+def runs_of(spec: BatchSpec) -> dict[str, Any]:
+    """What a batch does with its items, by what a user calls it; the same for the same on another machine.
+
+    Args:
+        spec: what the batch is.
+
+    Example:
+        >>> source = SourceSpec("/a.jsonl", "a.jsonl", "jsonl")
+        >>> runs_of(BatchSpec("/home/ada/pipeline.py:title", "/home/ada", "/home/ada", "python", source))["function"]
+        'title'
+    """
+    work: Mapping[str, Any] = {"function": spec.fingerprint or _own_name(spec.target)}
+    if spec.work is not None:
+        work = {name: value for name, value in spec.work.items() if name not in OF_THE_PLACE}
+    return {
+        **work,
+        "--then": [_own_name(each) for each in spec.stages],
+        "--setup": spec.setup and _own_name(spec.setup),
+        "--select": spec.source.select,
+        "--id-field": spec.source.id_field,
+    }
+
+
+def _own_name(target: str) -> str:
+    """The function's, without where it lies."""
+    return target.rpartition(":")[2]
+
+
+def _mix(first: Part, other: Part) -> str | None:
+    """How what a batch has run differs from that of another one, in words."""
+    names = dict.fromkeys((*first.runs, *other.runs))
+    differing = [f"another {name}" for name in names if first.runs.get(name) != other.runs.get(name)]
+    return f"{other.named} does something else than {first.named}: {', '.join(differing)}" if differing else None
 
 
 def _with_shard(part: Part) -> str:
@@ -116,6 +178,9 @@ def _difference(first: Part, other: Part) -> str:
     what = "the whole" if other.shard.is_whole else "a shard"
     if first.input != other.input:
         return f"{other.named} is {what} of another input ({_input(other)}) than {first.named} ({_input(first)})"
+    if other.holds_other(first) and other.choice == first.choice:
+        same = f"{_input(other)} holds other records than {_input(first)}, or in another order"
+        return f"{other.named} is {what} of another input than {first.named}: {same}"
     options = [f"--{name.replace('_', '-')}" for name, value in other.choice.items() if value != first.choice[name]]
     return f"{other.named} is {what} of another choice of records than {first.named}: {', '.join(options)} differs"
 

@@ -20,7 +20,7 @@ ALL: Final = 2**31
 def parts_of(batches: Batches, named: Sequence[str]) -> list[Part]:
     """The batches that are named; raises `UsageError` where one of them is not there."""
     statuses = [(name, batches.status(name)) for name in named]
-    return [Part(name, now.spec.source, (now.batch_id, now.created_at)) for name, now in statuses]
+    return [Part.of(name, now.batch_id, now.created_at, now.spec) for name, now in statuses]
 
 
 def merged_report(batches: Batches, named: Sequence[str], failures: int | None) -> BatchReport:

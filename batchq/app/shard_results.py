@@ -35,24 +35,30 @@ class ShardResults:
         home: where those are that are named by their ids.
         named: the batches.
         note: told in words what is missing.
+        mixed: also where they have run different things.
 
     Raises:
-        UsageError: one of them is not there, they are no shards of one input, or have items in common.
+        UsageError: one of them is not there, they are no shards of one input, have items in common, or see `mixed`.
     """
 
-    def __init__(self, home: Home, named: Sequence[str], note: Callable[[str], None]) -> None:
+    def __init__(self, home: Home, named: Sequence[str], note: Callable[[str], None], mixed: bool = False) -> None:
         self._folders = [named_folder(home, name) for name in named]
         parts = []
         for name, folder in zip(named, self._folders, strict=True):
             with reading(folder.database) as reader:
                 row = reader.row()
-                parts.append(Part(name, row.spec.source, (row.batch_id, row.created_at)))
+                parts.append(Part.of(name, row.batch_id, row.created_at, row.spec))
         belong = together(parts)
         if not belong.are_shards:
             whole = [f"{part.named} is no shard" for part in parts if part.shard.is_whole]
             raise UsageError(
                 f"these batches are not the shards of one input: {(belong.troubles or whole)[0]}",
                 "Ask for the results of one at a time.",
+            )
+        if belong.mixed and not mixed:
+            raise UsageError(
+                f"these results do not go together: {belong.mixed}",
+                "Say --mixed to have them together all the same.",
             )
         for trouble in belong.troubles:
             note(trouble)

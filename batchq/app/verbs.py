@@ -235,7 +235,7 @@ def resume(
             tell_change(folder, now.spec, spec, hooks.note)
         _tell_dropped(now.spec, spec, hooks.note)
         if reopens:
-            spec = replace(spec, source=replace(spec.source, limit=None))
+            spec = replace(spec, source=replace(spec.source, limit=None, digest=None))
             read_on(folder, spec)
         if not served and now.turn.served == OWN:
             disown(folder.database)

@@ -51,6 +51,9 @@ STDOUT = "-"
     help="In the order in which they are recorded, and go on with what is still to come, until no process runs it.",
 )
 @click.option("--as-input", is_flag=True, help="Print the items alone, unchanged: JSON lines that `start` reads.")
+@click.option(
+    "--mixed", is_flag=True, help="Of several shards: also where they have run different functions, prompts or models."
+)
 @click.option("--raw", is_flag=True, help="Tables: leave texts that a spreadsheet would run as a formula as they are.")
 @common_options
 @click.pass_obj
@@ -66,6 +69,7 @@ def results(
     output: str | None,
     follow: bool,
     as_input: bool,
+    mixed: bool,
     raw: bool,
 ) -> int:
     """The outcome of each item, one a line, in the order of the input; also while the batch runs.
@@ -129,7 +133,7 @@ def results(
         for text in console.batches().follow_results(batch_ids[0], wanted):
             console.write([text])
         return 0
-    asked = _Asked.of(console, batch_ids)
+    asked = _Asked.of(console, batch_ids, mixed)
     if found == PARQUET:
         _write_table(console, asked, wanted, output)
         return 0
@@ -150,7 +154,7 @@ class _Asked(NamedTuple):
     write_table: Callable[[BinaryIO, Wanted], None]
 
     @classmethod
-    def of(cls, console: Console, batch_ids: Sequence[str]) -> _Asked:
+    def of(cls, console: Console, batch_ids: Sequence[str], mixed: bool) -> _Asked:
         """One batch, wherever it is, or the shards of one input, here."""
         if len(batch_ids) == 1:
             batches, one = console.batches(), batch_ids[0]
@@ -162,7 +166,7 @@ class _Asked(NamedTuple):
         console.only_here("results of several batches are put together where they are")
         from batchq.app.shard_results import ShardResults
 
-        shards = ShardResults(console.home(), batch_ids, console.say)
+        shards = ShardResults(console.home(), batch_ids, console.say, mixed)
         return cls(shards.results, shards.as_input, shards.write_table)
 
 

@@ -122,7 +122,8 @@ class Fill:
                     return
             self.unreadable = strict.why if strict else None
             if not (self._stop.is_set() or self.unreadable):
-                filler.note_skipped(reader.skipped)
+                # Who says that the input may have changed does not want its shards compared.
+                filler.note_end(reader.skipped, reader.whole() if self._verify else None)
                 if not rising.holds:
                     repeated = count_repeated_ids(self._folder.database, self._stop.is_set)
                     if repeated is None:

@@ -33,6 +33,11 @@ TURN_SECONDS: Final = 0.005
 """Drawing gives way to the other tasks of the loop after so long."""
 SILENCE_SECONDS: Final = 0.1
 NAME: Final = "ideas"
+SAMPLED: Final = 256
+"""Shards of one input are compared by one idea in so many: to make JSON of those of all others would cost each of ten
+shards ten times the time."""
+SAMPLED_FIRST: Final = 17
+"""And by all before that one, where they are few."""
 
 SOURCE: Final = SourceSpec(PROGRAM, NAME, "values")
 
@@ -56,7 +61,11 @@ class Handover:
     ) -> None:
         self._shard = shard
         self._sieve = sieve or Sieve()
-        ideas = shard.out_of(self._sieve.out_of(ideas))
+        self._sample = hashlib.blake2b(digest_size=16)
+        self._offered = 0
+        ideas = self._sieve.out_of(ideas)
+        if not shard.is_whole:
+            ideas = shard.out_of(self._seen_async(ideas) if isinstance(ideas, AsyncIterable) else self._seen(ideas))
         self._async_ideas: AsyncIterator[Any] | None = None
         self._ideas: Iterator[Any] | None = None
         if isinstance(ideas, AsyncIterable):
@@ -185,6 +194,37 @@ class Handover:
             reason = f"item {place} cannot be stored as JSON: {error.path} is {error.type_name} ({error.reason})"
             return Record("null", item_id, place, place, place + 1, reason)
 
+    def _seen(self, ideas: Iterable[Any]) -> Iterator[Any]:
+        """All ideas, of which some become part of `whole`."""
+        place = 0
+        for place, idea in enumerate(ideas, 1):
+            if place % SAMPLED == 0 or place < SAMPLED_FIRST:
+                self._see(idea)
+            yield idea
+        self._offered = place
+
+    async def _seen_async(self, ideas: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        drawn = aiter(ideas)
+        place = 0
+        try:
+            async for idea in drawn:
+                place += 1
+                if place % SAMPLED == 0 or place < SAMPLED_FIRST:
+                    self._see(idea)
+                yield idea
+            self._offered = place
+        finally:
+            close = getattr(drawn, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _see(self, idea: Any) -> None:
+        try:
+            text = to_json(idea)
+        except UnserializableResult:
+            text = "?"
+        self._sample.update(text.encode() + b"\n")
+
     # In the filling thread -----------------------------------------------------------------------------------
 
     @property
@@ -221,6 +261,12 @@ class Handover:
     def digest(self) -> str:
         """Hash over all records that were yielded or passed over."""
         return self._hash.hexdigest()
+
+    def whole(self) -> str | None:
+        """Of a shard: hash over a sample of all ideas, and their number; None of all of them."""
+        if self._shard.is_whole:
+            return None
+        return hashlib.blake2b(f"{self._offered} {self._sample.hexdigest()}".encode(), digest_size=16).hexdigest()
 
     def close(self) -> None:
         """Nobody walks over it any more."""

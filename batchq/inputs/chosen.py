@@ -48,6 +48,7 @@ class Chosen:
         self._expected = digest
         self._open_file = open_file
         self._opened: Reader | None = None
+        self._read_files: list[str] = []
         self._reading = source.name
         self._hash = hashlib.blake2b(digest_size=16)
         self._seen: set[bytes] = set()
@@ -67,6 +68,16 @@ class Chosen:
     def digest(self) -> str:
         """Hash over the items that were yielded or passed over."""
         return self._hash.hexdigest()
+
+    def whole(self) -> str | None:
+        """Of a shard: hash over all that was read of the files, whichever shard has it; None of all of an input.
+
+        The files' readers make it anyway, so that it costs nothing, however many shards there are.
+        """
+        if self._shard.is_whole:
+            return None
+        digests = [*self._read_files, *([self._opened.digest()] if self._opened else [])]
+        return hashlib.blake2b(" ".join(digests).encode(), digest_size=16).hexdigest()
 
     def close(self) -> None:
         """Nothing more is read; standard input stays open, since a thread of its own may still wait for it."""
@@ -201,6 +212,7 @@ class Chosen:
             self._opened = reader
             self._reading = part.name
             yield from reader
+            self._read_files.append(reader.digest())
             reader.close()
             self._opened = None
 

@@ -35,6 +35,9 @@ class Records(Protocol):
     def digest(self) -> str:
         """Hash over all that was consumed up to the last record that was yielded."""
 
+    def whole(self) -> str | None:
+        """Of a shard: hash over all that was consumed, whichever shard has it; None of what is not shared out."""
+
     def close(self) -> None:
         """Nothing more is read."""
 
@@ -89,6 +92,10 @@ class Reader:
     def digest(self) -> str:
         """Hash over all that was consumed up to the last record that was yielded."""
         return self._digest_before_peek if self._peeked else self._digest()
+
+    def whole(self) -> str | None:
+        """None: it is no shard."""
+        return None
 
     def _digest(self) -> str:
         return self._hash.hexdigest()

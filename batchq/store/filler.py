@@ -92,10 +92,17 @@ class Filler:
             raise storage_error(self._path, error) from error
         self._seq = last
 
-    def note_skipped(self, skipped: Mapping[str, int]) -> None:
-        """Store how many records were left out up to the end of the input; raises as `store`."""
+    def note_end(self, skipped: Mapping[str, int], whole: str | None) -> None:
+        """Store what is known only at the end of the input; raises as `store`.
+
+        Args:
+            skipped: records that were left out, by what left them out.
+            whole: the reader's hash over all of it, where the batch is a shard.
+        """
         with telling(self._path), db.transaction(self._connection):
             note_skipped(self._connection, skipped)
+            if whole is not None:
+                self._connection.execute(SQL["note_whole"], (whole,))
 
     def _chunks(self, records: Sequence[Record], first: int, bad: set[int]) -> list[tuple[int, int, int, bool]]:
         """(first, last, bytes, redelivered) of each message; one that holds a bad record is read item by item."""

@@ -714,6 +714,10 @@ INSERT INTO spent (unit, budget) VALUES (?, ?) ON CONFLICT (unit) DO UPDATE SET 
 -- note_skipped
 INSERT INTO skipped (reason, records) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET records = excluded.records;
 
+-- note_whole
+-- The specification may have changed since it was read: this changes nothing else in it.
+UPDATE batch SET spec = json_set(spec, '$.source.digest', ?);
+
 -- read_skipped
 SELECT reason, records FROM skipped WHERE records > 0 ORDER BY reason;
 

@@ -20,6 +20,10 @@ def odd_fails(item):
     if item["n"] % 2:
         raise ValueError("odd: " + str(item["n"]))
     return {"n": item["n"]}
+
+
+def none_fails(item):
+    return 1
 """
 ASKED = ("--func", "odd.py:odd_fails", "--retry-attempts", "1", "-w", "1", "-q")
 
@@ -39,7 +43,8 @@ class Said(NamedTuple):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten items in `in.jsonl`, and in `H` three batches, each with a third of them; the last of the first eight.
 
-    There, `whole` has run all of them, and `other` the third third of an input of one.
+    There, `whole` has run all of them, `other` the third third of an input of one, `turned` the second half of the ten
+    in another order, and `mended` the second third with another function.
     """
     folder = tmp_path_factory.mktemp("shards")
     (folder / "odd.py").write_text(HANDLERS)
@@ -47,8 +52,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other.jsonl").write_text('{"n": 2}\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for words in (["in.jsonl", "--id", "whole"], ["other.jsonl", "--id", "other", "--shard", "3/3"]):
-            run_command(cli, ["start", *words, *ASKED, "--home", "H"])
+        (folder / "turned.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(10, 0, -1)))
+        for words in (
+            ["in.jsonl", "--id", "whole"],
+            ["other.jsonl", "--id", "other", "--shard", "3/3"],
+            ["turned.jsonl", "--id", "turned", "--shard", "2/3"],
+            ["in.jsonl", "--id", "mended", "--shard", "2/3", "--func", "odd.py:none_fails"],
+        ):
+            run_command(cli, ["start", *ASKED, *words, "--home", "H"])
         for shard in ("1/3", "2/3", "3/3"):
             limit = ["--limit", "8"] if shard == "3/3" else []
             words = ["start", "in.jsonl", "--shard", shard, *limit, *ASKED, "--home", "H"]
@@ -188,6 +199,7 @@ def test_shard_that_is_missing_is_told_and_one_in_another_home_is_named_by_its_p
     [
         ("whole", "-1of3 (shard 1/3) and whole (the whole input) have items in common, which count twice"),
         ("other", "other is a shard of another input (other.jsonl, 9 bytes) than batch-"),
+        ("turned", "turned.jsonl, 91 bytes holds other records than in.jsonl, 91 bytes, or in another order"),
     ],
 )
 def test_batches_that_do_not_fit_together_are_told_of_and_have_no_common_order(
@@ -197,6 +209,20 @@ def test_batches_that_do_not_fit_together_are_told_of_and_have_no_common_order(
     assert report.code == 0 and said in report.out
     refused = say("results", ids(folder)[0], more)
     assert refused.code == 2 and said in refused.err and "not the shards of one input" in refused.err
+
+
+def test_shards_that_have_run_different_functions_go_together_only_when_told_to(
+    folder: Path, say: Callable[..., Said]
+) -> None:
+    first, mixed = ids(folder)[0], f"mended does something else than {ids(folder)[0]}: another function"
+    assert f"  shards    {mixed}\n" in say("report", first, "mended").out
+    refused = say("results", first, "mended", "-o", "mixed.jsonl")
+    assert (refused.code, refused.err.splitlines()) == (
+        2,
+        [f"batchq: these results do not go together: {mixed}", "  Say --mixed to have them together all the same."],
+    )
+    said = say("results", first, "mended", "--mixed")
+    assert [row["seq"] for row in lines(said)] == [1, 2, 4, 5, 7, 8, 10] and mixed in said.err
 
 
 def test_same_batch_twice_and_what_cannot_be_of_several_is_refused(folder: Path, say: Callable[..., Said]) -> None:

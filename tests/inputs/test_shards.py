@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import batchq
+from batchq.engine.handover import Handover
 from batchq.errors import ConfigError, InputChanged
-from batchq.inputs import describe, open_reader
+from batchq.inputs import describe, gather, open_reader
 from batchq.model import Position
 from batchq.shards import MOST, Shard
 
@@ -69,6 +70,53 @@ def test_reading_a_shard_on_gives_its_rest_and_notices_what_has_changed(tmp_path
     assert dict(reader.skipped) == {"where": 1, "shard": 2999 - len(whole)}
     path.write_text(path.read_text().replace('{"n": 1}\n', ""))
     assert isinstance(read_all(source, Position(1, 1, 400), whole.digests[399]).broke, InputChanged)
+
+
+def test_shards_know_their_input_from_one_with_other_records_or_another_order(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
+    for number, file in enumerate(files):
+        file.write_text("".join(f'{{"n": {n}}}\n' for n in range(100 + number, 200, 2)))
+
+    def hash_of(shard: str, after: int = 0, **choice: Any) -> str | None:
+        source = replace(gather([str(file) for file in files]), shard=shard, **choice)
+        reader = open_reader(source, Position(records=after))
+        assert [*reader]
+        return reader.whole()
+
+    for choice in ({}, {"limit": 61}, {"where": "n > 150"}, {"shuffle": True}):
+        assert len({hash_of(shard, **choice) for shard in ("1/3", "2/3", "3/3", "4/7")}) == 1
+    whole = hash_of("1/3")
+    assert hash_of("1/3", after=5) == whole != hash_of("1/3", limit=61)
+    assert hash_of("1/1") is None
+    files.reverse()
+    assert hash_of("1/3") != whole
+    files.reverse()
+    files[1].write_text(files[1].read_text().replace("151", "157"))
+    assert hash_of("1/3") != whole
+
+
+@pytest.mark.parametrize("kind", [list, iter, "async"])
+def test_shards_of_a_program_know_its_ideas_from_others(kind: Any) -> None:
+    async def drawn(ideas: list[int]) -> AsyncIterator[int]:
+        for idea in ideas:
+            yield idea
+
+    async def hash_of(ideas: list[int], shard: str) -> str | None:
+        handover = Handover(drawn(ideas) if kind == "async" else kind(ideas), Shard.of(shard))
+        walking = asyncio.create_task(asyncio.to_thread(lambda: [*handover]))
+        await handover.draw()
+        assert await walking
+        await handover.aclose()
+        return handover.whole()
+
+    async def check() -> None:
+        whole = await hash_of([*range(1000)], "1/3")
+        assert await hash_of([*range(1000)], "3/3") == whole
+        for other in ([*range(999, -1, -1)], [*range(999)], [*range(1, 1001)]):
+            assert await hash_of(other, "3/3") != whole
+        assert await hash_of([*range(1000)], "1/1") is None
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize(
