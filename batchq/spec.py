@@ -168,6 +168,7 @@ class BatchSpec:
             then. None for a function.
         engine: one of `ENGINES`.
         scheduler: address of the Dask scheduler; None for a cluster that is started for the batch.
+        all_workers: as many as that cluster has when the batch begins; `workers` says how many these are from then on.
     """
 
     target: str
@@ -220,6 +221,7 @@ class BatchSpec:
     cache: str | None = None
     engine: str = LOCAL
     scheduler: str | None = None
+    all_workers: bool = False
 
     @property
     def has_commands(self) -> bool:

@@ -44,6 +44,8 @@ def enqueue(
         spec = replace(spec, source=replace(spec.source, name=name))
     if within is not None:
         spec = replace(spec, source=replace(spec.source, within=within))
+    if request.workers is None and spec.scheduler is not None:
+        spec = replace(spec, all_workers=True)  # nobody asks the cluster before the batch's turn has come
     spec = check_work(spec)
     check_reuse(home, spec)
     open_reader(spec.source, strict_first=True).close()

@@ -73,6 +73,7 @@ class Changes:
             spec,
             concurrency=self.concurrency or spec.concurrency,
             workers=self.workers or spec.workers,
+            all_workers=spec.all_workers and self.workers is None,
             retry_attempts=self.retry_attempts or spec.retry_attempts,
             rates=_merged(spec.rates, self.rate),
             budgets=_merged(spec.budgets, self.budget),

@@ -313,7 +313,9 @@ def moved_to(spec: BatchSpec, engine: str | None, scheduler: str | None) -> Batc
     if engine is None and scheduler is None:
         return spec
     there = replace(spec, engine=engine_name(engine, scheduler), scheduler=scheduler)
-    return spec if there == spec else replace(there, workers=min(usable_cores(), spec.concurrency))
+    if there == spec:
+        return spec
+    return replace(there, workers=min(usable_cores(), spec.concurrency), all_workers=False)
 
 
 def usable_cores() -> int:

@@ -284,7 +284,8 @@ def limits_words(spec: BatchSpec) -> str:
     Example:
         5 at a time in 2 workers, 300 s a try, 3 tries, at most 600/m
     """
-    parts = [at_a_time(spec.concurrency, min(spec.workers, spec.concurrency))]
+    in_all = f"{spec.concurrency:,} at a time in all workers of the cluster"
+    parts = [in_all if spec.all_workers else at_a_time(spec.concurrency, min(spec.workers, spec.concurrency))]
     parts.append("no timeout" if spec.timeout is None else f"{spec.timeout:g} s a try")
     parts.append(count(spec.retry_attempts, "try", "tries"))
     if spec.rates:

@@ -228,7 +228,7 @@ def resume(
     moved = moved_to(spec, engine, scheduler)
     elsewhere = engine_of(moved, hooks.note)
     try:
-        spec = fitted(moved, elsewhere) if moved != spec else spec
+        spec = fitted(moved, elsewhere) if moved != spec or moved.all_workers else spec
         prepare_reuse(home, folder, spec, hooks.note)
         if spec != now.spec:
             respecify_locked(home, folder, spec, pickled)

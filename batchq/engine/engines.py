@@ -58,4 +58,4 @@ def seconds_of(name: str, text: str | None) -> float:
 def fitted(spec: BatchSpec, engine: Engine | None) -> BatchSpec:
     """`spec` with as many workers as there are places for them just now."""
     capacity = engine.capacity if engine is not None else None
-    return replace(spec, workers=min(capacity, spec.concurrency)) if capacity else spec
+    return replace(spec, workers=min(capacity, spec.concurrency), all_workers=False) if capacity else spec

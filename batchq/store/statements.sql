@@ -48,7 +48,7 @@ SET concurrency = :concurrency, workers = :workers, timeout = :timeout, retry_at
 -- The state asked for holds only if nobody changed it meanwhile.
 UPDATE batch
 SET state = :state, changed_at = max(:now, changed_at + 0.001),
-    reason = coalesce(:reason, CASE WHEN :state IN ('paused', 'cancelled') THEN reason END),
+    reason = coalesce(:reason, CASE WHEN :state IN ('paused', 'cancelled') AND :before <> 'queued' THEN reason END),
     started_at = coalesce(started_at, CASE WHEN :state IN ('filling', 'running') THEN :now END),
     ended_at = CASE WHEN :state IN ('completed', 'cancelled', 'failed') THEN :now END
 WHERE state = :before;
@@ -76,6 +76,10 @@ UPDATE batch SET served = max(served, ?);
 -- disown_batch
 -- Somebody runs it himself: a server has only adopted it then.
 UPDATE batch SET served = min(served, 1);
+
+-- tell_why_not
+-- Why a batch that waits has not begun; where it has begun meanwhile, it is no longer true.
+UPDATE batch SET reason = ? WHERE state = ?;
 
 -- set_priority
 UPDATE batch SET priority = ?, changed_at = max(?, changed_at + 0.001);

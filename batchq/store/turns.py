@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from batchq.model import QUEUED
 from batchq.store import connection as db
 from batchq.store.connection import SQL
 from batchq.store.moves import happen
@@ -63,6 +64,12 @@ def disown(path: Path) -> None:
     """Somebody runs the batch himself: a server goes on with it only when his process has died."""
     with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
         connection.execute(SQL["disown_batch"])
+
+
+def tell_why_not(path: Path, reason: str) -> None:
+    """Say why a batch that waits for its turn has not begun; forgotten when it begins."""
+    with telling(path), closing(db.open_writer(path)) as connection, db.transaction(connection):
+        connection.execute(SQL["tell_why_not"], (reason, QUEUED))
 
 
 def set_priority(path: Path, priority: int) -> None:

@@ -10,9 +10,11 @@ import psutil
 import pytest
 
 import batchq
+from batchq.app.status import status
 from batchq.cli.console import run_command
 from batchq.cli.run import cli
 from batchq.errors import ConfigError, UsageError
+from batchq.store.home import Home
 
 
 def test_closure_of_a_program_runs_on_the_cluster(
@@ -30,6 +32,24 @@ def test_closure_of_a_program_runs_on_the_cluster(
     assert (report.config["engine"], report.config["scheduler"]) == ("dask", scheduler)
     assert run_command(cli, ["status", report.batch_id, "--home", str(tmp_path)]) == 0
     assert f"  cluster   {scheduler}\n" in capsys.readouterr().out
+
+
+def test_batch_that_was_queued_takes_as_many_workers_as_the_cluster_has_when_it_begins(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("batchq.app.request.usable_cores", lambda: 7)
+    Path("in.txt").write_text("a\n")
+    where = ("--scheduler", scheduler, "--home", "H", "--queue")
+    for batch, more in (("all", ()), ("one", ("-w", "1")), ("set", ())):
+        assert run_command(cli, ["start", "in.txt", "--func", "os.path:basename", "--id", batch, *where, *more]) == 0
+    assert run_command(cli, ["set", "set", "-w", "1", "--home", "H"]) == 0
+    capsys.readouterr()
+    assert run_command(cli, ["status", "all", "--home", "H"]) == 0
+    assert "5 at a time in all workers of the cluster" in capsys.readouterr().out
+    for batch, workers in (("all", 2), ("one", 1), ("set", 1)):
+        assert run_command(cli, ["resume", batch, "-q", "--home", "H"]) == 0
+        assert status(Home(Path("H")), batch).spec.workers == workers
 
 
 def test_what_a_dask_worker_lacks_is_told_with_where(

@@ -109,6 +109,20 @@ def test_neither_token_nor_code_is_told_or_logged(queue: Queue, server: Served) 
     assert code not in queue.said() and server.token not in queue.said()
 
 
+def test_batch_that_cannot_be_begun_says_why_for_as_long_as_it_waits(queue: Queue, server: Served) -> None:
+    there, module = queue.folder / "there", queue.folder / "needs.py"
+    module.write_text(f"import os\nif not os.path.exists({str(there)!r}): os._exit(9)\ndef f(item): return 1\n")
+    there.touch()
+    with paused_daemon(server):
+        queue.put("needy", f"{module}:f")
+        there.unlink()
+    wait_until(lambda: server.batch("needy")["reason"] is not None)
+    told = server.batch("needy")
+    assert told["state"] == "queued" and told["reason"].endswith(" of 6): exit code 9"), told
+    there.touch()
+    assert server.wait_for("needy", "completed")["reason"] is None
+
+
 def test_batch_of_a_terminal_goes_on_after_a_kill_and_stays_after_ctrl_c(queue: Queue, server: Served) -> None:
     queue.write_input(2)
     process = queue.start("held", "-c", "1", "-w", "1", "-q", "--grace", "0")

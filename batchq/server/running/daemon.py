@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from batchq.errors import BatchBusy, BatchNotFound, BatchqError
-from batchq.model import ACTIVE, LEAVING
+from batchq.model import ACTIVE, LEAVING, QUEUED
 from batchq.server.running.catalog import Catalog, Entry
 from batchq.server.running.children import Children, Exit
-from batchq.server.running.fates import IN_ORDER, Fates
+from batchq.server.running.fates import IN_ORDER, MOST_DEATHS, Fates
 from batchq.server.running.housekeeping import Housekeeping
 from batchq.server.running.notices import Notices
 from batchq.server.settings import ServerSettings
 from batchq.store.batch import steer
 from batchq.store.home import BatchFolder
-from batchq.store.turns import ADOPTED, OWN, serve
+from batchq.store.turns import ADOPTED, OWN, serve, tell_why_not
 
 TICK_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 60.0
@@ -192,6 +192,9 @@ class Daemon:
         else:
             seconds = fate.not_before - now
             log.warning("%s: its supervisor ended (%s); started again in %g s", batch_id, fate.last, seconds)
+            if status.state == QUEUED and fate.deaths:
+                said = f"it could not be begun, and is tried again ({fate.deaths} of {MOST_DEATHS}): {fate.last}"
+                tell_why_not(self._folder(entry).database, said)
 
     def _give_up(self, entry: Entry, reason: str) -> None:
         batch_id = entry.status.batch_id
