@@ -7,12 +7,15 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from batchq.engine.dask.boards import STALE_SECONDS, BoardFile, sweep
 from batchq.engine.dask.inquest import DIED, HANGS, LEFT, LIVES, Marks, inquest
 
 GUEST = """
@@ -80,3 +83,23 @@ def test_process_that_lives_is_spared_or_ended(begin: Begin, what: str, state: s
     assert inquest(marks, spare=False).state == LIVES, "one that was stopped by somebody does not hang"
     assert process.wait(5) == -signal.SIGKILL
     assert not Path(marks.board).exists()
+
+
+def test_what_guests_have_left_that_died_long_ago_is_deleted_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = BoardFile("held")
+    for name in ("batchq-dead-1.board", "batchq-just-1.board", held.path.name, "of-others.board"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "batchq-link-1.board").symlink_to("of-others.board")
+    held.hold()
+    long_ago = time.time() - 2 * STALE_SECONDS
+    for path in tmp_path.iterdir():
+        if "just" not in path.name:
+            os.utime(path, (long_ago, long_ago))
+    sweep()
+    left = {"batchq-just-1.board", "batchq-held.board", "batchq-link-1.board", "of-others.board"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+    held.close()
+    assert not held.path.exists()

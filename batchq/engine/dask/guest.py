@@ -16,15 +16,14 @@ import functools
 import logging
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from batchq.engine import event_loop
 from batchq.engine.board import Board
+from batchq.engine.dask.boards import BoardFile, sweep
 from batchq.engine.dask.holds import Holds
 from batchq.engine.dask.inquest import Marks
 from batchq.engine.dask.outbox import Outbox
@@ -98,8 +97,9 @@ class Guest:
         self._reported = False
         self._ended = threading.Event()
         self._width = spec.slots
-        self._path = Path(tempfile.gettempdir(), f"batchq-{spec.key_prefix}-{spec.worker}.board")
-        self._board = Board(self._path, 2, slots)
+        self._file = BoardFile(f"{spec.key_prefix}-{spec.worker}")
+        self._board = Board(self._file.path, 2, slots)
+        self._file.hold()
         self._place = self._board.place(0)
         self._holds = Holds(self._place)
         self._work: Work | None = None
@@ -122,7 +122,9 @@ class Guest:
 
     async def marks(self) -> Marks:
         """What tells this guest from others."""
-        return Marks(Holder.myself(), str(self._path), self._spec.key_prefix if self._spec.spec.has_commands else None)
+        return Marks(
+            Holder.myself(), str(self._file.path), self._spec.key_prefix if self._spec.spec.has_commands else None
+        )
 
     async def give(self, parcel: bytes) -> None:
         """Take orders; those that were taken already change nothing."""
@@ -150,7 +152,7 @@ class Guest:
         if self._unheard is not None and self._unheard[0] <= heard:
             self._unheard = None
         if self._has_left:
-            self._path.unlink(missing_ok=True)
+            self._file.remove()
         elif self._unheard is None:
             await self._wait_for_news()
         if self._unheard is None and heard == self._told and self._has_news:
@@ -200,7 +202,9 @@ class Guest:
 
     def _watch(self) -> None:
         """In a thread of its own: whoever is called no more has nobody who would take what it does."""
+        sweep()
         while not self._has_left:
+            self._file.touch()
             before = time.monotonic()
             time.sleep(WATCH_SECONDS)
             late = time.monotonic() - before - WATCH_SECONDS
@@ -216,7 +220,7 @@ class Guest:
                 self._end(LEAVE_SECONDS, False)
                 break
         self._voices.close()
-        self._path.unlink(missing_ok=True)
+        self._file.close()
         atexit.unregister(self._place.leave)
 
     @property
@@ -233,7 +237,7 @@ class Guest:
         deadline = time.monotonic() + seconds
         while (runs := self._runs) and time.monotonic() < deadline:
             time.sleep(WATCH_SECONDS / 2)
-        self._path.unlink(missing_ok=True)
+        self._file.remove()
         if runs or with_process:
             if self._work is not None:
                 self._work.abandon()
