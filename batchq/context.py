@@ -18,6 +18,9 @@ from batchq.pace import ITEMS, Booking, Charge
 NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 LOOK_SECONDS: Final = 0.5
 """Whoever waits for a rate looks so often whether that has changed."""
+BEGIN_SECONDS: Final = 0.25
+"""So long before its turn comes it is counted: for as long the news of it may be on its way, from a cluster, and where
+its process dies meanwhile, what was paid would count for no budget."""
 
 
 class Till(Protocol):
@@ -117,7 +120,7 @@ class Spending:
         try:
             start = 0 if self._is_due else self._begun(self._charged.result())
             while (pause := self._pause(self._till, start)) is not None:
-                time.sleep(pause)
+                time.sleep(self._until_begin(self._till, pause))
                 if (again := self._charged_anew(self._till)) is not None:
                     start = again.result().start_ns
             self._has_turn(self._till)
@@ -134,7 +137,7 @@ class Spending:
         try:
             start = 0 if self._is_due else self._begun(await asyncio.wrap_future(self._charged))
             while (pause := self._pause(self._till, start)) is not None:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._until_begin(self._till, pause))
                 if (again := self._charged_anew(self._till)) is not None:
                     start = (await asyncio.wrap_future(again)).start_ns
             self._has_turn(self._till)
@@ -148,6 +151,13 @@ class Spending:
     def _begun(self, charge: Charge) -> int:
         self._waits = charge.waits
         return charge.start_ns
+
+    def _until_begin(self, till: Till, pause: float) -> float:
+        """Of a pause the part until which nothing is to be done; what has its turn soon is counted now."""
+        if pause > BEGIN_SECONDS:
+            return pause - BEGIN_SECONDS if self._waits else pause
+        self._has_turn(till)
+        return pause
 
     def _has_turn(self, till: Till) -> None:
         """What waited is spent from now on."""

@@ -296,9 +296,8 @@ class Book:
             reserved: by unit, what counts as spent where this process dies before it is given back.
             may_wait: whoever spends it waits until it may be used; nothing is spent before `begin`.
         """
-        now_ns = time.monotonic_ns()
-        start = max((self._charge(unit, amount) for unit, amount in amounts.items()), default=now_ns)
-        if may_wait and start > now_ns:
+        start = max((self._charge(unit, amount) for unit, amount in amounts.items()), default=time.monotonic_ns())
+        if may_wait and start > time.monotonic_ns():
             self.wait(amounts)
             return Charge(start, waits=True)
         return self._spend(start, amounts, reserved or {})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchq.context import BEGIN_SECONDS, Spending
 from batchq.engine.limits import Stake, settle, shares
 from batchq.errors import ConfigError
-from batchq.pace import LEASE_SECONDS, Rate, budgets_of, charge, grant, rates_of
+from batchq.pace import LEASE_SECONDS, Book, Booking, Charge, Rate, budgets_of, charge, grant, rates_of
 from batchq.units import bytes_of, moment_of, seconds_of
 
 SECOND = 10**9
@@ -62,6 +66,58 @@ def test_rate_that_is_always_wanted_is_reached(per_second: float, wanted: int) -
         begun += granted.starts
         now = max(now, granted.first_ns + int((granted.starts - 1) * granted.step_ns))
     assert begun >= per_second * 20 * 0.99 - 1
+
+
+def test_what_nothing_limits_need_not_wait_and_is_spent_when_it_is_charged() -> None:
+    book = Book(rates_of(["tokens=1/m"]), {"usd": 20.0})
+    assert not book.charge({"calls": 1.0}, may_wait=True).waits and book.spent == {"calls": 1.0}
+    book.charge({"tokens": 5.0})
+    assert book.charge({"tokens": 1.0}, may_wait=True).waits and book.spent["tokens"] == 5.0
+
+
+class Booked:
+    """A till that notes what it is told, and lets everybody wait for so long."""
+
+    pace, limits_spending = 0, True
+
+    def __init__(self, seconds: float) -> None:
+        self._start_ns = time.monotonic_ns() + int(seconds * 1e9)
+        self.said: list[str] = []
+
+    def charge(self, booking: Booking) -> Future[Charge]:
+        self.said.append(booking.name)
+        future: Future[Charge] = Future()
+        future.set_result(Charge(self._start_ns, waits=True))
+        return future
+
+    def begin_wait(self) -> None: ...
+    def end_wait(self) -> None: ...
+    def hold(self, seconds: float) -> None: ...
+    def held(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(BEGIN_SECONDS * 0.9, ["charge", "begin", "charge"]), (1000.0, ["charge", "give_up"])],
+)
+def test_call_is_counted_shortly_before_its_turn_since_the_news_of_it_may_be_lost(
+    seconds: float, said: list[str]
+) -> None:
+    async def ask() -> list[str]:
+        till = Booked(seconds)
+
+        async def turn() -> None:
+            await Spending(till, {"calls": 1.0})
+
+        waiting = asyncio.create_task(turn())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return till.said
+
+    assert asyncio.run(ask()) == said
 
 
 def test_what_was_charged_too_much_is_given_back() -> None:
