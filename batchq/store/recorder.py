@@ -1,6 +1,6 @@
-"""A worker's one line to the file: a thread that alone owns the connection, and group commit.
+"""A worker's one line to the file: what it has to say, until the clerk has written it.
 
-    event loop ── record(), finish(), give_back(), want() ──▶ buffers ──▶ thread ── one transaction ──▶ batch.db
+    event loop ── record(), finish(), give_back(), want() ──▶ buffers ──▶ Clerk ── one transaction ──▶ batch.db
         ◀──────────────── deliver(claim), room(), failed(error) ─────────────┘
 
 The loop never waits for the disk, and each transaction does all that is due: outcomes, attempts, acks, what goes
@@ -18,26 +18,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from batchq.errors import StorageFailed
 from batchq.model import Chunk, FailedAttempt, Outcome, StageResult
 from batchq.probe import reach
 from batchq.store.chunks import LANE_ALL, ChunkQueue, Claim
-from batchq.store.connection import DatabaseError, open_writer, transaction
+from batchq.store.clerk import Clerk, Job
+from batchq.store.connection import DatabaseError
 from batchq.store.due import Due, Entry
-from batchq.store.outcomes import Group, OutcomeWriter
 from batchq.store.pace import StoredBook
 from batchq.store.reserve import is_full, spend_reserve, storage_error
 
-COMMIT_SECONDS: Final = 0.05
-"""The longest that an outcome waits for its commit while others keep coming."""
 COMMIT_OUTCOMES: Final = 500
 """Outcomes that start a commit at once: beyond it a larger group gains nothing measurable."""
 BUFFER_BYTES: Final = 8 * 1024 * 1024
 """Results held uncommitted by all workers; the slots wait at this size, whatever the number of results."""
 FEW_OUTCOMES: Final = 8
 """On a full disk outcomes are committed so many at a time: what finds room is written, whatever the rest needs."""
-IDLE_SECONDS: Final = (0.01, 0.25)
-"""Shortest and longest pause between two looks for work, which are reads."""
 GIVE_UP_SECONDS: Final = 30.0
 """A file that cannot be written for so long is reported, and the worker ends."""
 FULL_SECONDS: Final = 2.0
@@ -76,7 +71,7 @@ class RecorderSettings:
 
 
 class Recorder:
-    """Buffers what a worker has to say to the file, and writes it in groups from a thread of its own.
+    """Buffers what a worker has to say to the file, which a clerk writes in groups from its thread.
 
     All methods but `start` and `join` may be called from the event loop: none of them waits.
 
@@ -87,6 +82,7 @@ class Recorder:
         failed: called from the thread when the file could not be written for `GIVE_UP_SECONDS`, and as soon as
             the disk is full: then the worker must leave, and what is recorded meanwhile may still find room.
         committed: called from the thread, outside of transactions, with what is in the file now.
+        clerk: who writes, for others as well; None for one of its own.
     """
 
     def __init__(
@@ -96,8 +92,13 @@ class Recorder:
         room: Callable[[], None],
         failed: Callable[[Exception], None],
         committed: Callable[[Due], None] = lambda _: None,
+        clerk: Clerk | None = None,
     ) -> None:
         self._settings = settings
+        self._shared = clerk
+        self._work, self._urgent = threading.Event(), threading.Event()
+        self._tell: Callable[[], None] = lambda: None
+        self.is_told = False
         self._deliver = deliver
         self._room = room
         self._failed = failed
@@ -106,27 +107,30 @@ class Recorder:
         self._bytes = 0
         self._want = 0
         self._taken: Sequence[Chunk] = ()
+        self._is_shut = False
         self._closing = False
         self._lock = threading.Lock()
-        self._work = threading.Event()
-        self._urgent = threading.Event()
+        self._done = threading.Event()
         self._disk_full = False
         self._ended: Exception | None = None
         self._failing_since: float | None = None
         self.share(settings.max_uncommitted, settings.claimants)
-        self._thread = threading.Thread(target=self._run, name="batchq-recorder", daemon=True)
         self._uncommitted = 0
         self.full = False
         """True while the slots must wait: too much is uncommitted."""
 
     def start(self) -> None:
         """Open the file and begin."""
-        self._connection = open_writer(self._settings.path, self._settings.durability)
         settings = self._settings
-        self._queue = ChunkQueue(self._connection, settings.claimant, settings.epoch, settings.stages)
-        self._writer = OutcomeWriter(self._connection)
-        self._book = StoredBook(self._connection)
-        self._thread.start()
+        try:
+            self._clerk = clerk = self._shared or Clerk(settings.path, settings.durability)
+            self._queue = ChunkQueue(clerk.connection, settings.claimant, settings.epoch, settings.stages)
+            self._work, self._urgent, self._tell = clerk.work, clerk.urgent, partial(clerk.tell, self)
+            clerk.add(self)
+        except BaseException:
+            self._done.set()
+            raise
+        self.hurry()  # for what was said before
 
     def record(self, outcome: Outcome, last: FailedAttempt | None = None) -> None:
         """Take an outcome; it is committed within `COMMIT_SECONDS`, together with the attempt that was its last."""
@@ -138,6 +142,8 @@ class Recorder:
             self._bytes += len(outcome.result or "")
             if count >= self._limit or self._bytes >= self._most_bytes:
                 self.full = True
+        if not self.is_told:
+            self._tell()
         if count == 1:
             self._work.set()
         if count >= self._group or self.full:
@@ -151,6 +157,7 @@ class Recorder:
             self._bytes += len(result.result)
             if count >= self._limit or self._bytes >= self._most_bytes:
                 self.full = True
+        self._tell()
         self._work.set()
         if count >= self._group or self.full:
             self._urgent.set()
@@ -163,6 +170,7 @@ class Recorder:
             self._bytes += due.size
             self.full = self._uncommitted >= self._limit or self._bytes >= self._most_bytes
             is_urgent = self.full or self._due.results >= self._group or bool(due.entries)
+        self._tell()
         self._work.set()
         if is_urgent:
             self._urgent.set()
@@ -171,25 +179,30 @@ class Recorder:
         """Take a failed attempt; it is committed like an outcome."""
         with self._lock:
             self._due.attempts.append(attempt)
-            if len(self._due.attempts) >= self._group:
-                self._urgent.set()
+            is_urgent = len(self._due.attempts) >= self._group
+        self._tell()
         self._work.set()
+        if is_urgent:
+            self._urgent.set()
 
     def finish(self, message_id: int) -> None:
         """Ack a chunk with the outcomes recorded so far: the last of its items is among them."""
         with self._lock:
             self._due.finished.append(message_id)
+        self._tell()
 
     def give_back(self, message_id: int, start: int) -> None:
         """Give the items of a chunk from `start` on to others; none of them was begun."""
         with self._lock:
             self._due.given_back.append((message_id, start))
+        self._tell()
         self._work.set()
 
     def put_back(self, message_id: int, unfinished: Sequence[int]) -> None:
         """Give these items of a chunk back to all, begun or not; none of them is in flight."""
         with self._lock:
             self._due.put_back.append((message_id, unfinished))
+        self._tell()
         self._work.set()
 
     def enter(
@@ -213,13 +226,14 @@ class Recorder:
             failed(ended)
         self.hurry()
 
-    def _end(self, error: Exception) -> None:
+    def end(self, error: Exception) -> None:
         """Nothing is written any more: nobody may wait for an answer."""
         with self._lock:
             self._ended = error
             entries, self._due.entries = self._due.entries, []
         for entry in entries:
             entry.failed(error)
+        self._done.set()
 
     def share(self, max_uncommitted: int, claimants: int) -> None:
         """Hold that many outcomes uncommitted at most from now on, and a share of the bytes for so many workers."""
@@ -238,6 +252,7 @@ class Recorder:
 
     def hurry(self) -> None:
         """Commit what is there now: the loop is about to be idle."""
+        self._tell()
         self._work.set()
         self._urgent.set()
 
@@ -248,50 +263,31 @@ class Recorder:
         self.hurry()
 
     def join(self, seconds: float | None = None) -> bool:
-        """Wait up to `seconds` for the thread to end; whether it did (everything is then committed)."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        """Wait up to `seconds` for the end of it; whether that has come (everything is then committed)."""
+        return self._done.wait(seconds)
 
-    def _run(self) -> None:
-        try:
-            self._serve()
-        finally:
-            self._end(StorageFailed(str(self._settings.path), "nothing more is written here"))
+    # What the clerk calls, in its thread ----------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        pause = IDLE_SECONDS[0]
-        while True:
-            if not self._due:
-                self._work.wait(pause if self._want else None)
-            self._work.clear()
-            if not self._closing and not self._disk_full:
-                self._urgent.wait(COMMIT_SECONDS if self._due else 0)
-            self._urgent.clear()
-            try:
-                claim = self._exchange()
-                self._failing_since = None
-            except (DatabaseError, OSError) as error:
-                if not self._wait_to_try_again(error):
-                    return
-                self._work.set()
-                continue
-            except Exception as error:  # a fault of ours: waiting would not mend it, and a dead thread tells nobody
-                log.exception("recording failed")
-                self._failed(error)
-                return
-            if claim is not None and (claim.items or not claim.open):
-                self._want = 0
-                pause = IDLE_SECONDS[0]
-                reach("claimed")
-                self._deliver(claim)
-            else:
-                pause = min(pause * 1.5, IDLE_SECONDS[1])
-            if self._closing and not self._due:
-                self._connection.close()
-                return
+    @property
+    def wants(self) -> bool:
+        """Whether items are asked for."""
+        return self._want > 0
 
-    def _wait_to_try_again(self, error: Exception) -> bool:
-        """After a commit that failed; what was in the buffers is still there. False to give up."""
+    @property
+    def has_left(self) -> bool:
+        """Whether all is committed, and nothing more comes."""
+        return self._closing and not self._due and not self._taken
+
+    def fail(self, error: Exception) -> None:
+        """Recording has failed for good."""
+        self._failed(error)
+
+    def recovered(self) -> None:
+        """The file can be written."""
+        self._failing_since = None
+
+    def goes_on_after(self, error: Exception) -> float | None:
+        """After a commit that failed; what was in the buffers is still there. Seconds to wait; None to give up."""
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         failing = now - self._failing_since
@@ -302,78 +298,92 @@ class Recorder:
             self._want = 0
             spend_reserve(path.parent)
             self._failed(storage_error(path, error))
-            return True
+            return 0.0
         if self._disk_full:
             if self._closing and failing > FULL_SECONDS:
                 log.warning("no room for %d outcomes; their items will run again", len(self._due.outcomes))
-                return False
+                return None
         elif failing > GIVE_UP_SECONDS:
             self._failed(storage_error(path, error))
-            return False
+            return None
         elif not failing:
             log.warning("cannot write %s: %s; will try again", path, error)
-        time.sleep(min(1.0, 0.1 + failing / 10))
+        return min(1.0, 0.1 + failing / 10)
+
+    def collect(self) -> Job | None:
+        """What the next transaction has to do; None for nothing."""
+        want = 0 if self._taken else self._want
+        if want and not self._due and not self._sees_ready():
+            return None
+        due, held = self._take_due()
+        return Job(due, held, want) if due or want else None
+
+    def _sees_ready(self) -> bool:
+        """Whether a claim would find something; notes where there may be none any more."""
+        once, lane = self._clerk.once, self._settings.lane
+        if once("ready", lane, lambda: self._queue.any_ready(lane)):
+            return True
+        self._is_shut = not once("open", self._settings.epoch, self._queue.is_open)
+        return False
+
+    def write(self, job: Job, book: StoredBook) -> None:
+        """Acks, what goes back, charges, and the claim."""
+        due, settings = job.due, self._settings
+        # Before the acks: a chunk that is given back in part is acked for the rest right after.
+        for message_id, start in due.given_back:
+            self._queue.give_back(message_id, start)
+        for message_id, unfinished in due.put_back:
+            self._queue.put_back(message_id, unfinished)
+        if due.finished:
+            self._queue.ack_all(due.finished)
+        job.answers = [self._write(entry, book) for entry in due.entries]
+        if job.want:
+            job.taken = self._queue.take(job.want, settings.claimants, settings.lane, settings.chunk_size)
+
+    def restore(self, job: Job) -> None:
+        """The transaction has failed."""
+        with self._lock:
+            self._due = job.due.before(self._due)
+            self._bytes += job.held
+
+    def settle(self, job: Job) -> None:
+        """All of it is committed."""
+        if job.want:
+            self._taken, self._is_shut = job.taken or (), job.taken is None
+        self._made_room(job.due.results)
+        if self._due:  # on a full disk a part is written at a time
+            self._tell()
+        try:
+            self._committed(job.due)
+            for answer in job.answers:
+                answer()
+        except Exception as error:  # of this one alone: what others have got must reach them
+            log.exception("what is committed could not be told")
+            self._failed(error)
+
+    def deliver(self) -> bool:
+        """Read what is claimed already, beside what others write, and hand it on."""
+        claim = Claim(open=False)
+        if self._taken:
+            chunks, done = self._queue.read(self._taken)
+            self._taken = ()
+            for message_id in done:
+                self.finish(message_id)
+            claim = Claim(open=True, chunks=chunks)
+            if not claim.items:
+                return False
+        elif not self._is_shut:
+            return False
+        self._is_shut = False
+        self._want = 0
+        reach("claimed")
+        self._deliver(claim)
         return True
 
-    def _exchange(self) -> Claim | None:
-        """One transaction with all that is due; returns the claim, or None when none was made."""
-        if self._taken:
-            return self._read_taken()  # it failed before
-        want = self._want
-        lane = self._settings.lane
-        if want and not self._due and not self._queue.any_ready(lane):
-            return None if self._queue.is_open() else Claim(open=False)
-        due, held = self._take_due()
-        if not due and not want:
-            return None
-        reach("before-commit")
-        try:
-            taken, answers = self._commit(due, want)
-        except BaseException:
-            self._writer.forget_groups()
-            self._restore(due, held)
-            raise
-        reach("committed")
-        self._made_room(due.results)
-        self._committed(due)
-        for answer in answers:
-            answer()
-        if not want:
-            return None
-        if taken is None:
-            return Claim(open=False)
-        self._taken = taken
-        return self._read_taken()
-
-    def _commit(self, due: Due, want: int) -> tuple[Sequence[Chunk] | None, Sequence[Callable[[], None]]]:
-        """Write what is due, and claim: the chunks taken, and what is to be called now that it is committed."""
-        settings = self._settings
-        group = Group(due.outcomes, due.attempts, due.stages)  # before the transaction, in which nobody else can write
-        with transaction(self._connection):
-            self._writer.write(group)
-            # Before the acks: a chunk that is given back in part is acked for the rest right after.
-            for message_id, start in due.given_back:
-                self._queue.give_back(message_id, start)
-            for message_id, unfinished in due.put_back:
-                self._queue.put_back(message_id, unfinished)
-            if due.finished:
-                self._queue.ack_all(due.finished)
-            answers = [self._write(entry) for entry in due.entries]
-            taken = self._queue.take(want, settings.claimants, settings.lane, settings.chunk_size) if want else None
-        return taken, answers
-
-    def _read_taken(self) -> Claim:
-        """The items of what is claimed already, beside what others write."""
-        chunks, done = self._queue.read(self._taken)
-        self._taken = ()
-        for message_id in done:
-            self.finish(message_id)
-        return Claim(open=True, chunks=chunks)
-
-    def _write(self, entry: Entry) -> Callable[[], None]:
+    def _write(self, entry: Entry, book: StoredBook) -> Callable[[], None]:
         """Do what `entry` wants, in the open transaction; answers with what is to be called once it is committed."""
         try:
-            value = entry.write(self._book)
+            value = entry.write(book)
         except (DatabaseError, OSError):
             raise
         except Exception as error:  # of this entry alone: the others, and the outcomes, have nothing to do with it
@@ -391,11 +401,6 @@ class Recorder:
             few, self._due, size = due.first(FEW_OUTCOMES)
             self._bytes = held - size
             return few, size
-
-    def _restore(self, due: Due, held: int) -> None:
-        with self._lock:
-            self._due = due.before(self._due)
-            self._bytes += held
 
     def _made_room(self, committed: int) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
-"""The process that writes: the real store, with a real `Recorder` for each worker, as a supervisor has them.
+"""The process that writes: the real store, with a real `Recorder` for each worker, and one clerk, as a supervisor has.
 
-wire ── parcels ──▶ hear ──▶ Recorder 1..W, a thread each ── transactions ──▶ batch.db ◀── checkpoints ── look
+wire ── parcels ──▶ hear ──▶ Recorder 1..W ── Clerk, a thread ── transactions ──▶ batch.db ◀── checkpoints ── look
      ◀── orders ─── give ◀── claims, commits ──┘
 """
 
@@ -26,6 +26,7 @@ from batchq.model import Outcome, Record
 from batchq.spec import BatchSpec, SourceSpec
 from batchq.store.batch import BatchStore, create_batch
 from batchq.store.chunks import Claim
+from batchq.store.clerk import Clerk
 from batchq.store.filler import Filler
 from batchq.store.reading import BatchReader
 from batchq.store.recorder import Recorder, RecorderSettings
@@ -64,6 +65,8 @@ class Writer:
         self._claimed = 0
         self._waits: list[float] = []
         self._ended = threading.Event()
+
+        self._clerk = Clerk(database, "normal", stays=True)
         self._recorders = [self._recorder(database, number, epoch) for number in range(crowd.workers)]
         self._wire, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
@@ -80,6 +83,7 @@ class Writer:
             lambda: None,
             self._fail,
             partial(self._committed, number),
+            clerk=self._clerk,
         )
 
     @contextmanager
@@ -102,6 +106,7 @@ class Writer:
                 recorder.close()
             for recorder in self._recorders:
                 recorder.join(30)
+            self._clerk.close()
             for thread in threads:
                 thread.join(10)
             self._process.kill()

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from batchq.model import Chunk, Item, Outcome
-from batchq.store import recorder as recording
+from batchq.store import clerk
 from batchq.store.batch import BatchStore
 from batchq.store.chunks import Claim
 from batchq.store.connection import open_reader
@@ -76,7 +76,7 @@ class Writer:
         )
         self._recorder = Recorder(settings, self._claims.put, self._room.set, _fail)
         # The points at which tests may wait or die are used here as a stop-watch.
-        recording.reach = self._measure  # type: ignore[attr-defined]
+        clerk.reach = self._measure  # type: ignore[attr-defined]
 
     def run(self) -> None:
         """Work until no more can be claimed; everything is committed then."""

@@ -82,7 +82,8 @@ def test_batch_survives_kills_at_random_moments(seed: int, tmp_path: Path) -> No
         watched.note_recorded()
         watched.kills += 1
         if victim == "worker":
-            kill(rng.sample(workers(process.pid), 1) if workers(process.pid) else [])
+            found = workers(process.pid)  # asked once: it may end meanwhile
+            kill(rng.sample(found, 1) if found else [])
             continue
         kill(members(process.pid) if victim == "everything" else members(process.pid)[:1])
         ended(process)

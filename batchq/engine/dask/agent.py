@@ -34,9 +34,10 @@ from batchq.engine.signs import Signs
 from batchq.errors import BatchqError, DiskFull
 from batchq.model import FailedAttempt, Outcome, StageResult
 from batchq.pace import Booking
+from batchq.store.clerk import Clerk
 from batchq.store.due import Due, Entry
 from batchq.store.home import BatchFolder
-from batchq.store.recorder import Recorder
+from batchq.store.recorder import Recorder, RecorderSettings
 
 LOOK_SECONDS: Final = 0.1
 """Between two looks at the board, for what the guest is to be told."""
@@ -91,6 +92,7 @@ class Agent:
             no longer wanted.  Raises `BatchqError` where there is no place for it.
         wake: called, from any thread, when it has ended.
         patience: seconds; a guest that does not answer for so long is lost.
+        clerk: says who writes for a guest with these settings; None for one of its own.
     """
 
     def __init__(
@@ -100,8 +102,10 @@ class Agent:
         find: Callable[[WorkerSpec, int, Callable[[], bool]], Awaitable[Line | None]],
         wake: Callable[[], None],
         patience: float,
+        clerk: Callable[[RecorderSettings], Clerk | None] = lambda _: None,
     ) -> None:
         self.spec = spec
+        self._clerk = clerk
         self._loop = loop
         self._find = find
         self._wake = wake
@@ -198,6 +202,7 @@ class Agent:
             room=lambda: None,
             failed=self._cannot_record,
             committed=self._committed,
+            clerk=self._clerk(settings_of(self.spec)),
         )
         recorder.start()
         self._answered = time.monotonic()

@@ -19,6 +19,8 @@ from batchq.engine.dask.parcels import PATIENCE_SECONDS
 from batchq.engine.local import hidden_main
 from batchq.engine.orders import WorkerSpec
 from batchq.errors import WITHOUT_IT, UsageError
+from batchq.store.clerk import Clerk
+from batchq.store.recorder import RecorderSettings
 
 if TYPE_CHECKING:
     from batchq.engine.dask.cluster import Cluster
@@ -55,6 +57,7 @@ class DaskEngine:
         except ImportError as error:
             raise UsageError(f"--engine dask: {error}", f"pip install 'batchq[dask]'. {WITHOUT_IT}") from error
         self._patience = patience
+        self._clerk: Clerk | None = None
         self._agents: dict[Agent, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="batchq-dask", daemon=True)
@@ -74,7 +77,7 @@ class DaskEngine:
 
     def start(self, spec: WorkerSpec, wake: Callable[[], None]) -> Agent:
         """Start a worker, on the first Dask worker that is free; returns at once."""
-        agent = Agent(spec, self._loop, self._cluster.place, wake, self._patience)
+        agent = Agent(spec, self._loop, self._cluster.place, wake, self._patience, self._clerk_for)
         self._loop.call_soon_threadsafe(self._add, agent)
         return agent
 
@@ -86,6 +89,16 @@ class DaskEngine:
             self._do(self._close(), CLOSE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_SECONDS)
+        if self._clerk is not None:
+            self._clerk.close()
+
+    def _clerk_for(self, settings: RecorderSettings) -> Clerk | None:
+        """One for all workers, so that very many of them do not queue up to write; in quarantine each has its own."""
+        if settings.at_once:
+            return None
+        if self._clerk is None or self._clerk.has_ended:
+            self._clerk = Clerk(settings.path, settings.durability, stays=True)
+        return self._clerk
 
     def _run(self) -> None:
         # What is started from here inherits the mask: Ctrl-C on a terminal is the supervisor's business.
