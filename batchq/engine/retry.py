@@ -41,15 +41,22 @@ class RetryHandler:
     Args:
         config: attempts and delays (seconds); defaults to three attempts after 1 and 2 seconds.
         draw: a number from 0 to 1 for the jitter; tests pass their own.
+        prepare: called at the first failure, before anything is imported for it.
 
     Example:
         >>> RetryHandler().delay_after(ConnectionError("reset"), attempt=2)
         2.0
     """
 
-    def __init__(self, config: RetryConfig | None = None, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        config: RetryConfig | None = None,
+        draw: Callable[[], float] = random.random,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         self.config = config or RetryConfig()
         self._draw = draw
+        self._prepare = prepare
         self._attempts = self._retries = 0
         self._made: Strategies | None = None
         self._made_of: RetryConfig | None = None
@@ -123,6 +130,7 @@ class RetryHandler:
         """Made anew when somebody has changed the configuration, which is mutable."""
         config = self.config
         if self._made is None or self._made_of != config:
+            self._prepare()
             from batchq.engine.strategies import Strategies
 
             self._made = Strategies(config, lambda error: is_transient(error, config.no_retry, config.retry_on))
@@ -153,20 +161,6 @@ async def retry_on_exception(
     if error is not None:
         raise RetriesExhausted(attempts, describe(error).error) from error
     return result
-
-
-def load_what_failures_need() -> None:
-    """Import it beside the first items rather than before them; the first failure may come when files have run out."""
-    import decimal  # noqa: F401 - of results that are no JSON
-    import email.utils  # noqa: F401
-    import uuid  # noqa: F401
-
-    import batchq.engine.strategies  # noqa: F401
-    from batchq.engine.failures import libraries
-    from batchq.engine.fingerprint import patterns
-
-    libraries()
-    patterns()
 
 
 def is_transient(error: BaseException, no_retry: Sequence[str] = (), retry_on: Sequence[str] = ()) -> bool:

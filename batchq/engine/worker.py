@@ -26,10 +26,11 @@ from batchq.engine.job import Job
 from batchq.engine.lifetime import Lifetime
 from batchq.engine.limits import retry_config, share_of
 from batchq.engine.lines import LineCleaner
+from batchq.engine.needed import NeededByFailures
 from batchq.engine.orders import LEFT_DRAINED, LEFT_FAILED, LEFT_STUCK, WorkerReport, WorkerSpec
 from batchq.engine.pacing import Pacer
 from batchq.engine.results import storing
-from batchq.engine.retry import RetryHandler, load_what_failures_need
+from batchq.engine.retry import RetryHandler
 from batchq.engine.reuse import reused
 from batchq.engine.runner import Runner
 from batchq.engine.surroundings import Surroundings
@@ -117,10 +118,11 @@ class Worker:
         self._leave = asyncio.Event()
         spec = self._spec.spec
         work = self._surroundings.load()
+        needed = NeededByFailures()
         async with opened(work) as (resource, stages):
             job = Job(
                 work.handler,
-                RetryHandler(retry_config(spec)),
+                RetryHandler(retry_config(spec), prepare=needed.load),
                 spec.timeout,
                 self._spec.batch_id,
                 self._spec.key_prefix,
@@ -144,7 +146,9 @@ class Worker:
             self._obey_limits()
             if self._abandoned:
                 self._abandon()
-            threading.Thread(target=self._watch_loop, args=(self._loop,), name="batchq-beat", daemon=True).start()
+            threading.Thread(
+                target=self._watch_loop, args=(self._loop, needed), name="batchq-beat", daemon=True
+            ).start()
             await self._leave.wait()
             self._ledger.stop_wanting()
             await self._runner.drained()
@@ -327,9 +331,9 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             self._loop.call_soon_threadsafe(method, *arguments)
 
-    def _watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch_loop(self, loop: asyncio.AbstractEventLoop, needed: NeededByFailures) -> None:
         """In a thread of its own: note who keeps the event loop while it stands still."""
-        load_what_failures_need()
+        needed.load_aside()
         beat = 0
         while not self._ended.wait(WATCH_SECONDS):
             before, beat = beat, self._place.beat

@@ -61,7 +61,8 @@ def test_what_a_dask_worker_lacks_is_told_with_where(
     Path("f.py").write_text("import os\nos.environ['ONLY_HERE']\ndef f(item):\n    return item\n")
     asked = ("start", "in.txt", "--func", "f.py:f", "--scheduler", scheduler, "--home", "H", "-q")
     assert run_command(cli, asked) == 2
-    assert re.search(r"KeyError: 'ONLY_HERE' \(on the Dask worker tcp://[0-9.:]+\)", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search(r"KeyError: 'ONLY_HERE' \(f.py, line 2\) \(on the Dask worker tcp://[0-9.:]+\)", said)
 
 
 @pytest.mark.parametrize(

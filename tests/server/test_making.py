@@ -59,7 +59,7 @@ def test_a_module_that_ends_its_process_is_told_of_and_leaves_nothing(
     *refused, made = answers(tmp_path, *(create(f"{name}:f") for name in names), create("talks:f"))
     assert [(each.status_code, each.json()["status"]) for each in refused] == [(422, 422)] * 4
     said = dict(zip(names, (each.json()["detail"] for each in refused), strict=True))
-    assert "exited with 3" in said["exits"] and "exited with 4" in said["leaves"]
+    assert "exited with 3" in said["exits"] and "SystemExit: 4" in said["leaves"]
     assert "SIGSEGV" in said["crashes"] and "no licence" in said["raises"]
     assert made.status_code == 201
     assert folders(tmp_path) == {made.json()["batch_id"]}
