@@ -40,5 +40,4 @@ class Ahead:
 
     def wanted(self, idle: int, there: int) -> int:
         """Items to ask for, with so many idle slots and so many items there."""
-        # What was begun since the last tick tells of the first tenth of a second, for which there is no rate yet.
-        return max(idle, int(self._rate * self._seconds), self._begun) - there
+        return max(idle, int(self._rate * self._seconds)) - there
