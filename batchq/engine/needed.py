@@ -31,22 +31,24 @@ class NeededByFailures:
     def load_aside(self) -> None:
         """Beside handlers: where these have used up all descriptors it is left to `load`."""
         with self._lock:
-            try:
-                self._import()
-            except OSError as error:
-                if not used_up(error):
-                    raise
+            self._has_imported()
 
     def load(self) -> None:
         """While no handler of this thread runs that could use up what is kept; raises `OSError` where it has gone."""
         with self._lock:
-            try:
-                self._import()
-            except OSError as error:
-                if not used_up(error):
-                    raise
+            if not self._has_imported():
                 self._release()
                 self._import()
+
+    def _has_imported(self) -> bool:
+        """Whether there were descriptors for it."""
+        try:
+            self._import()
+        except OSError as error:
+            if not used_up(error):
+                raise
+            return False
+        return True
 
     def _import(self) -> None:
         if self._is_there:
