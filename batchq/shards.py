@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from batchq.drawing import Drawing
 from batchq.errors import ConfigError
 
 MOST: Final = 100_000
@@ -115,17 +116,12 @@ class Shard(NamedTuple):
         return islice(ideas, self.number - 1, None, self.parts)
 
     async def _out_of_async(self, ideas: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-        drawn = aiter(ideas)
         place = 0
-        try:
+        async with Drawing(ideas) as drawn:
             async for idea in drawn:
                 place += 1
                 if self.holds(place):
                     yield idea
-        finally:
-            close = getattr(drawn, "aclose", None)
-            if close is not None:
-                await close()
 
 
 WHOLE: Final = Shard()

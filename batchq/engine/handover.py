@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from batchq.drawing import Drawing
 from batchq.engine.results import to_json
 from batchq.engine.sieve import Sieve
 from batchq.errors import InputChanged, InputError, UnserializableResult
@@ -204,19 +205,14 @@ class Handover:
         self._offered = place
 
     async def _seen_async(self, ideas: AsyncIterable[Any]) -> AsyncIterator[Any]:
-        drawn = aiter(ideas)
         place = 0
-        try:
+        async with Drawing(ideas) as drawn:
             async for idea in drawn:
                 place += 1
                 if place % SAMPLED == 0 or place < SAMPLED_FIRST:
                     self._see(idea)
                 yield idea
             self._offered = place
-        finally:
-            close = getattr(drawn, "aclose", None)
-            if close is not None:
-                await close()
 
     def _see(self, idea: Any) -> None:
         try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from batchq.drawing import Drawing
 from batchq.engine.results import to_json
 from batchq.errors import UnserializableResult
 from batchq.inputs.fields import ABSENT, look_up
@@ -53,15 +54,10 @@ class Sieve:
         return (idea for idea in ideas if self._lets_through(idea))
 
     async def _async_out_of(self, ideas: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-        drawn = aiter(ideas)
-        try:
+        async with Drawing(ideas) as drawn:
             async for idea in drawn:
                 if self._lets_through(idea):
                     yield idea
-        finally:
-            close = getattr(drawn, "aclose", None)
-            if close is not None:
-                await close()
 
     def _lets_through(self, idea: Any) -> bool:
         assert self._where is not None
