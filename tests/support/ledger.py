@@ -60,6 +60,16 @@ async def dies_once(item: dict[str, Any]) -> int:
     return int(item["n"])
 
 
+async def admitted(item: dict[str, Any]) -> int:
+    """Ends only when the number in the file that ``GATE`` names is its own or higher."""
+    note("start", item)
+    gate = Path(os.environ["GATE"])
+    while not gate.exists() or int(gate.read_text() or 0) < item["n"]:
+        await asyncio.sleep(0.01)
+    note("end", item)
+    return int(item["n"]) ** 2
+
+
 async def held(item: dict[str, Any]) -> int:
     """Ends only when the file that ``GATE`` names exists."""
     note("start", item)
