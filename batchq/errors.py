@@ -230,6 +230,13 @@ class HomeError(UsageError):
         super().__init__(f"cannot use {path} as home: {reason}", "Name another folder with --home.")
         self.path = path
 
+    @classmethod
+    def because_of(cls, path: str, error: OSError) -> HomeError:
+        """The same, with the reason that the system has."""
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            return cls(path, "a file stands in its place")
+        return cls(path, error.strerror or str(error))
+
 
 class NotAllowed(UsageError):
     """A caller of a server names a function or a file that its owner has not allowed."""

@@ -75,7 +75,11 @@ def _try(console: Console, /, count: int | None, seqs: tuple[int, ...], **option
     listener = _Collecting() if console.as_json else _Telling(console)
     with _crashes_told(), _json_alone_on_stdout() if console.as_json else contextlib.nullcontext():
         with contextlib.redirect_stdout(sys.stderr):  # importing the user's module may print
-            tried = run_tryout(request, listener, ITEMS if count is None else count, seqs, stdin)
+            try:
+                tried = run_tryout(request, listener, ITEMS if count is None else count, seqs, stdin)
+            except KeyboardInterrupt:
+                console.say("interrupted; nothing is stored")
+                raise
     if isinstance(listener, _Collecting):
         console.write(listener.json(tried.spent, tried.stopped))
     failed = tried.failures

@@ -168,7 +168,7 @@ def _lock(settings: ServerSettings, stack: ExitStack) -> None:
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_ours = lock.acquire(0.3)
     except OSError as error:
-        raise HomeError(str(home.path), error.strerror or str(error)) from error
+        raise HomeError.because_of(str(home.path), error) from error
     if not is_ours:
         raise ServerBusy(str(home.path), str(server_of(home) or lock.holder() or "a process unknown"))
     stack.callback(lock.release)

@@ -294,7 +294,7 @@ class Home:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             return self._claim_given(batch_id) if batch_id else self._claim_next(suffix)
         except OSError as error:
-            raise HomeError(str(self.path), error.strerror or str(error)) from error
+            raise HomeError.because_of(str(self.path), error) from error
 
     def cut_short(self, batch_id: str) -> BatchFolder:
         """The folder of a batch that was not made to its end, because its maker died or is at it right now.

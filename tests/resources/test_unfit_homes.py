@@ -63,6 +63,11 @@ def test_folder_that_may_not_be_written_is_refused(bench: Bench) -> None:
     check_refused(bench, "Permission denied")
 
 
+def test_file_in_the_place_of_a_home_is_refused(bench: Bench) -> None:
+    bench.home.touch()
+    check_refused(bench, "a file stands in its place")
+
+
 def test_home_on_a_file_system_without_locks_is_refused(bench: Bench) -> None:
     unfit = {"LD_PRELOAD": lesser_file_system(bench.folder), "NO_LOCKS_UNDER": str(bench.home)}
     check_refused(bench, "cannot lock files", **unfit)

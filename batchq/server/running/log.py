@@ -54,7 +54,7 @@ def logging_to(path: Path, most: int) -> Iterator[ServerLog]:
     try:
         handler = ServerLog(path, most)
     except OSError as error:
-        raise HomeError(str(path), error.strerror or str(error)) from error
+        raise HomeError.because_of(str(path), error) from error
     root, own = logging.getLogger(), logging.getLogger("batchq")
     root.addHandler(handler)
     before = own.level
