@@ -184,7 +184,7 @@ def test_client_that_reads_nothing_costs_the_server_nothing(server: Served, watc
     busy = watch(f"batches/{big}/events?outcomes=1")
     numbers = [event.number for event, _ in zip(busy.events(), range(801), strict=False) if event.kind == "outcome"]
     assert numbers == [str(number) for number in range(1, 801)]
-    assert process.memory_info().rss - before < 80 * 1024 * 1024
+    assert process.memory_info().rss - before < 48 * 1024 * 1024
     for stream in idle:
         stream.close()
 

@@ -18,7 +18,7 @@ from batchq.server.api import params
 from batchq.server.api.answers import state_of
 from batchq.server.security.guard import still_known
 from batchq.server.streaming.feed import BatchFeed, Feed, HomeFeed, Watcher, WatcherBarred, WatcherLeft, deleted
-from batchq.server.streaming.flow import when_left
+from batchq.server.streaming.flow import PIECE_BYTES, when_left
 from batchq.server.streaming.load import Slots
 
 HEARTBEAT: Final = b": still here\n\n"
@@ -181,12 +181,12 @@ class EventStream(Response):
 
     async def _run(self, send: Send, watcher: Watcher) -> None:
         async def write(data: bytes) -> None:
-            watcher.check()
-            if not data:
-                return
-            watcher.sending_since = time.monotonic()
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            watcher.sending_since = None
+            # What is sent at once is held until the last of it is taken, for each client that does not read.
+            for start in range(0, len(data), PIECE_BYTES):
+                watcher.check()
+                watcher.sending_since = time.monotonic()
+                await send({"type": "http.response.body", "body": data[start : start + PIECE_BYTES], "more_body": True})
+                watcher.sending_since = None
 
         await write(RETRY)
         await self._feed.first_look()
