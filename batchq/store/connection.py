@@ -201,10 +201,14 @@ def open_writer(path: Path, durability: str = "normal") -> Connection:
         TooManyFiles: this process can open no more files.
     """
     connection = _open(path, "rw")
-    _set_writing(connection, durability)
-    connection.wait_in_turns(path.with_name("turns"))
-    if _version(connection) != SCHEMA_VERSION:
-        _upgrade(connection)
+    try:
+        _set_writing(connection, durability)
+        connection.wait_in_turns(path.with_name("turns"))
+        if _version(connection) != SCHEMA_VERSION:
+            _upgrade(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
