@@ -107,9 +107,11 @@ class Once:
         if memo.head != self._memo.head:
             raise _other()
         folder = BatchFolder(self._home.path / memo.batch_id)
+        # Asked first: who makes the batch may come to its end between the two, and nobody makes it after that.
+        is_made_now = folder.lock.is_held()
         if memo.answer is not None or folder.database.exists():
             return memo
-        if folder.lock.is_held():
+        if is_made_now:
             raise _in_progress()
         return None
 
