@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import ledger
@@ -52,8 +52,12 @@ class Queue(Bench):
         return found
 
     def said(self) -> str:
-        """The server's log."""
-        return (self.home / ".server" / "server.log").read_text()
+        """The server's log, and what stood there before it was begun anew, which may happen just now."""
+        said = ""
+        for name in ("server.log.1", "server.log"):
+            with suppress(FileNotFoundError):
+                said += (self.home / ".server" / name).read_text()
+        return said
 
     def variables(self) -> dict[str, str]:
         """Where the handlers note what they do."""

@@ -70,6 +70,10 @@ class Receiver:
         """The types of the events that came there."""
         return [each.event["type"] for each in self.taken(path)]
 
+    def told(self, path: str) -> list[dict[str, Any]]:
+        """The events that came there, each once: one whose answer is late is sent again."""
+        return list({each.headers["webhook-id"]: each.event for each in self.taken(path)}.values())
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 

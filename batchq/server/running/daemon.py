@@ -221,7 +221,8 @@ class Daemon:
     def _start_waiting(self, entries: list[Entry]) -> None:
         held = {entry.status.batch_id for entry in entries if entry.status.holder is not None}
         # A process that is through with its batch, and only has addresses to tell, takes no place of another.
-        through = {entry.status.batch_id for entry in entries if not entry.status.is_wanted} - held
+        known = {entry.status.batch_id: entry for entry in entries}
+        through = {each for each in self._children.ids() if self._is_through(each, known)} - held
         busy = held | (self._children.ids() - through)
         waiting = [entry for entry in entries if entry.status.is_wanted and entry.status.batch_id not in busy]
         waiting.sort(key=lambda entry: (-entry.turn.priority, entry.turn.created_at, entry.status.batch_id))
@@ -247,6 +248,10 @@ class Daemon:
                 self.restarts += fate.deaths > 0
                 busy.add(batch_id)
                 is_one_late |= batch_id in late
+
+    def _is_through(self, batch_id: str, known: Mapping[str, Entry]) -> bool:
+        entry = known.get(batch_id) or self._catalog.peek(batch_id)  # one that is over has been told once
+        return entry is not None and not entry.status.is_wanted
 
     def _stop_batches(self) -> None:
         """Let the batches that are the server's own leave; the next server goes on with them."""
