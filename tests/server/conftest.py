@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 from served import Served, serving
+from waiting import wait_until
 
 HANDLERS = """
-import asyncio, os
+import asyncio, os, pathlib
 
 GATE = os.path.join(os.path.dirname(__file__), "gate")
 
@@ -23,8 +24,9 @@ async def fails(item):
         raise ValueError("<script>alert(1)</script> " + str(item["n"] % 3))
     return item["n"]
 
-async def slow(item):
-    await asyncio.sleep(0.05)
+async def admitted(item):
+    while int(pathlib.Path(__file__).with_name("upto").read_text()) <= item:
+        await asyncio.sleep(0.02)
     return item
 
 async def gated(item):
@@ -64,7 +66,7 @@ def _hidden(item):
 """
 
 
-HANDLED = ("title", "fails", "slow", "waits", "gated", "odd_numbers", "flaky")
+HANDLED = ("title", "fails", "admitted", "waits", "gated", "odd_numbers", "flaky")
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +99,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def marked(guarded: Served) -> str:
-    """A batch whose ids, results and errors are pieces of HTML; it has ended."""
+    """A batch whose ids, results and errors are pieces of HTML; it has ended, and so has its process."""
     items = [{"id": "<b>x</b>", "n": 1}, {"id": '"><i>', "n": 2}]
     guarded.create("tools:marked", items, batch_id="marked", retry_attempts=1)
-    return str(guarded.wait_for("marked")["batch_id"])
+    guarded.wait_for("marked")
+    wait_until(lambda: guarded.batch("marked")["holder"] is None)
+    return "marked"
 
 
 @pytest.fixture
@@ -108,5 +112,6 @@ def stranger(guarded: Served, request: pytest.FixtureRequest) -> Iterator[httpx.
     """A client without the token, at an address that no other test has."""
     number = zlib.crc32(request.node.nodeid.encode())
     address = f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"
-    with httpx.Client(base_url=guarded.url, headers={"X-Forwarded-For": address}, trust_env=False) as client:
+    headers = {"X-Forwarded-For": address}
+    with httpx.Client(base_url=guarded.url, headers=headers, timeout=60, trust_env=False) as client:
         yield client

@@ -81,9 +81,10 @@ def test_dockerfile_runs_batchq_as_process_1_and_asks_whether_it_is_ready(server
     assert dict(word.split("=") for word in by_name["ENV"].split())["BATCHQ_HOME"] == by_name["VOLUME"]
     assert subprocess.run(["sh", "-n", "-c", by_name["RUN"]]).returncode == 0
     asked = json.loads(by_name["HEALTHCHECK"].partition("CMD ")[2])
+    assert "timeout=4)" in asked[-1]
     port = server.url.rpartition(":")[2]
     for there, code in ((port, 0), ("9", 1)):
-        check = [word.replace("8765", there) for word in asked]
+        check = [word.replace("8765", there).replace("timeout=4)", "timeout=60)") for word in asked]
         assert subprocess.run([sys.executable, *check[1:]], capture_output=True).returncode == code
 
 

@@ -70,7 +70,7 @@ def test_search_finds_ids_errors_payloads_and_places(server: Served, half: str) 
 def test_pending_items_are_found_behind_those_that_are_done(server: Served) -> None:
     items = [{"id": f"i{n}", "n": n} for n in range(1, 301)]
     batch_id = server.create("pipe:gated", items, concurrency=2, workers=1)
-    wait_until(lambda: server.batch(batch_id)["success_count"] == 3)
+    wait_until(lambda: [server.batch(batch_id)[name] for name in ("success_count", "in_flight")] == [3, 2])
     waiting = list(pages(server, batch_id, status="pending", limit=100))
     assert [item["id"] for item in waiting] == [f"i{n}" for n in range(4, 301)]
     assert {item["status"] for item in waiting} == {"pending", "running"}
@@ -169,6 +169,7 @@ def test_history_counts_all_outcomes(server: Served, half: str) -> None:
 
 
 def test_log_has_the_last_lines(server: Served, half: str) -> None:
+    wait_until(lambda: server.batch(half)["holder"] is None)
     lines = get(server, f"{half}/log")["lines"]
     assert lines and get(server, f"{half}/log", lines=1)["lines"] == lines[-1:]
     assert get(server, f"{half}/log", lines=0)["lines"] == []

@@ -68,10 +68,14 @@ def test_a_module_that_ends_its_process_is_told_of_and_leaves_nothing(
 def test_a_module_that_hangs_is_ended_with_what_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hangs.py").write_text(MODULES["hangs"] + "\n")
-    (answer,) = answers(tmp_path, create("hangs:f"), make_seconds=2.0)
-    assert answer.status_code == 504 and "not within 2 s" in answer.json()["detail"]
-    assert folders(tmp_path) == set()
-    wait_until(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+    pid = tmp_path / "pid"
+    for seconds in (2, 10, 50):
+        (answer,) = answers(tmp_path, create("hangs:f"), make_seconds=float(seconds))
+        assert answer.status_code == 504 and f"not within {seconds} s" in answer.json()["detail"]
+        assert folders(tmp_path) == set()
+        if pid.exists() and pid.read_text():
+            break  # else it was ended before it had begun to hang
+    wait_until(lambda: not is_alive(int(pid.read_text())))
 
 
 def test_what_is_too_large_is_refused_before_and_while_it_is_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,8 +17,6 @@ from served import Served
 from waiting import wait_until
 
 pytestmark = pytest.mark.slow
-STREAMS_SECONDS = 3.0
-"""Whoever looks on holds up the end of a server for no longer."""
 
 
 def watcher(server: Served) -> subprocess.Popen[bytes]:
@@ -48,9 +46,8 @@ def test_stopped_batches_leave_in_order_and_the_next_server_goes_on_with_them(tm
         assert server.process.poll() is None, "it waits for its batch, of which an item is in flight"
         queue.open_gate()
         assert server.process.wait(60) == 0
-        left = time.monotonic()
         looking.communicate(timeout=60)
-        assert time.monotonic() - left < STREAMS_SECONDS, "who looks on has been let go before"
+        assert looking.returncode == 0, "what somebody watched has come to its end, and was not cut off"
         assert child is not None and not child.is_running()
         assert outcomes_of(queue.home, "b2")[0] == 1, "what was in flight has been recorded"
         server.client.close()
@@ -59,7 +56,7 @@ def test_stopped_batches_leave_in_order_and_the_next_server_goes_on_with_them(tm
         assert outcomes_of(queue.home, "b2") == [1, 1, 1]
 
 
-def test_second_signal_ends_a_server_at_once_and_its_batches_run_on(tmp_path: Path) -> None:
+def test_second_signal_ends_a_server_at_once_and_what_is_in_flight_runs_on(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     queue.put("b2", grace=60.0)
     with queue.served("--stop-batches") as server:
@@ -71,7 +68,7 @@ def test_second_signal_ends_a_server_at_once_and_its_batches_run_on(tmp_path: Pa
         assert queue.supervisor("b2") is not None
         queue.open_gate()
         wait_until(lambda: queue.supervisor("b2") is None)
-        assert outcomes_of(queue.home, "b2") == [1, 1, 1]
+        assert outcomes_of(queue.home, "b2")[0] == 1, "what was in flight; it had been told to leave after that"
 
 
 ORPHANS = """
@@ -86,6 +83,12 @@ def f(item):
 """
 
 
+def is_orphan_or_dead(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.name() == "sleep" or process.status() == psutil.STATUS_ZOMBIE
+    return False
+
+
 def test_process_1_buries_orphans_and_hands_signals_on(tmp_path: Path) -> None:
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
@@ -98,9 +101,8 @@ def test_process_1_buries_orphans_and_hands_signals_on(tmp_path: Path) -> None:
         assert outer.stdout is not None
         assert "url" in json.loads(outer.stdout.readline())
         first = psutil.Process(outer.pid).children()[0]
-        wait_until(lambda: len(outcomes_of(queue.home, "b2")) == 3)
-        wait_until(lambda: [p.name() for p in first.children() if p.name() == "sleep"] == [])
-        assert [p for p in first.children() if p.status() == psutil.STATUS_ZOMBIE] == []
+        wait_until(lambda: outcomes_of(queue.home, "b2") == [1, 1, 1])
+        wait_until(lambda: not any(map(is_orphan_or_dead, first.children())))
         first.terminate()
         assert outer.wait(30) == 0, outer.communicate()
 

@@ -64,7 +64,7 @@ def test_owner_says_how_much_a_caller_may_hand_over(logged: Path) -> None:
     server = server_of(Home(logged / "home"))
     assert server is not None and server.url is not None
     headers = {"Authorization": f"Bearer {server.token_file.read_text().strip()}"}
-    with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=60, trust_env=False) as client:
         settings = client.get("/server").json()
         many = client.post("/batches", json={"func": "pipe:f", "items": [1] * 8})
     assert (settings["max_upload"], settings["max_items"]) == (3 << 20, 7)
