@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 CONNECTIONS = 16
 """For calls; as many can be under way."""
 EVENTS_SECONDS = 0.5
-LAST_SECONDS = 2.0
-"""After the end for what is due: a call that has no answer then is an error."""
+LAST_SECONDS = 30.0
+"""After the end for what is due, at most: a call that has no answer then, or a watcher that was told nothing, is an
+error.  How late the others are is told by the latencies."""
 NICE = 5
 """So that the load takes nothing from what it is put on; a late call counts from when it was due all the same."""
 
@@ -134,7 +135,8 @@ class Load:
             self.send_due()
             await asyncio.sleep(0.01)
         until = time.perf_counter() + LAST_SECONDS
-        while (self.due or len(self.free) < self.callers) and time.perf_counter() < until:
+        while (self.due or len(self.free) < self.callers or self.silent) and time.perf_counter() < until:
+            self.send_due()
             await asyncio.sleep(0.01)
         self.is_ending = True
         self.errors += self.sent - len(self.latencies) + self.silent
