@@ -23,6 +23,8 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         _begin(stack, folder, "scheduler", "--host", "127.0.0.1", "--port", "0", *common)
         wait_until(lambda: file.exists() and file.stat().st_size)
         _begin(stack, folder, "worker", "--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", *common)
+        # A batch takes as many workers as are there when it begins.
+        wait_until(lambda: (folder / "worker.log").read_text().count("Registered to") == 2)
         yield str(json.loads(file.read_text())["address"])
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from batchq.engine.dask.boards import STALE_SECONDS, BoardFile, sweep
 from batchq.engine.dask.inquest import DIED, HANGS, LEFT, LIVES, Marks, inquest
@@ -76,12 +77,11 @@ def test_process_that_was_ended_in_order_is_told_from_one_that_died(begin: Begin
 @pytest.mark.parametrize(("what", "state"), [("turns", LIVES), ("hangs", HANGS)])
 def test_process_that_lives_is_spared_or_ended(begin: Begin, what: str, state: str) -> None:
     marks, process = begin(what)
-    assert inquest(marks, spare=True).state == state
+    wait_until(lambda: inquest(marks, spare=True).state == state)  # on a busy machine one that turns may seem to hang
     assert process.poll() is None
-    if what == "hangs":
-        os.kill(process.pid, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     assert inquest(marks, spare=False).state == LIVES, "one that was stopped by somebody does not hang"
-    assert process.wait(5) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     assert not Path(marks.board).exists()
 
 
