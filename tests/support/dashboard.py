@@ -70,6 +70,9 @@ Object.assign(CanvasRenderingContext2D.prototype, {
 """
 """Has each canvas know which of its words are not within it."""
 
+DRAWN_ANEW = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+"""Until the page has had an occasion to fit itself, and its charts, into another window."""
+
 
 class Dashboard:
     """A page of a server's dashboard.
@@ -170,6 +173,7 @@ class Dashboard:
         return found
 
     def _cut(self, name: str, is_narrow: bool = True) -> list[str]:
+        self.page.evaluate(DRAWN_ANEW)
         if SCREENSHOTS:
             self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
         taken, there = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
