@@ -128,6 +128,6 @@ def test_scheduler_that_is_lost_is_told_of_in_the_log(
         await there.close()
         return str(scheduler.address)
 
-    address = asyncio.run(asyncio.wait_for(lose_it(), 30))
+    address = asyncio.run(asyncio.wait_for(lose_it(), 120))
     assert notes == [f"{address} does not answer; waiting for it"]
     assert notes[0] in caplog.messages

@@ -167,9 +167,10 @@ def test_idle_connection_makes_room_for_the_next_and_busy_ones_are_kept(running:
     hold = b"GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n"
     running.held.clear()
     with ExitStack() as stack:
-        busy = [stack.enter_context(closing(connect(running.url))) for _ in range(PATIENCE.connections - 1)]
-        for connection in busy:
-            connection.sendall(hold)
+        busy = []
+        for _ in range(PATIENCE.connections - 1):
+            busy.append(stack.enter_context(closing(connect(running.url))))
+            busy[-1].sendall(hold)  # at once: it has a second for it
         wait_until(lambda: len(running.held) == len(busy))
         idle = stack.enter_context(closing(connect(running.url)))
         assert ask(running.url, OK).status == 200, "there is one place, and the idle one gives it up"
