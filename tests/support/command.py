@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import ledger
 import psutil
 from waiting import wait_until
 
+from batchq.engine.board import Board
 from batchq.store.batch import BatchStore
 from batchq.store.connection import open_reader
 
@@ -104,6 +105,16 @@ class Bench:
             count: int = connection.execute("SELECT count(*) FROM items").fetchone()[0]
         return count
 
+    def is_stopping(self) -> bool:
+        """Whether the supervisor has heard that it is to leave, and has told its workers."""
+        with suppress(OSError, ValueError):  # there is none yet, or only its name
+            return Board(self.database.with_name("board")).place(0).stop
+        return False
+
+    def stops(self, process: subprocess.Popen[str]) -> None:
+        """Wait until nothing begins any more, because the batch stops or has ended."""
+        wait_until(lambda: process.poll() is not None or self.is_stopping())
+
     def broken_invariants(self) -> list[str]:
         """What `check` finds."""
         with closing(BatchStore(self.database)) as store:
@@ -130,7 +141,13 @@ def members(session: int) -> list[psutil.Process]:
 
 def workers(session: int) -> list[psutil.Process]:
     """The worker processes of a supervisor: they lead groups of their own."""
-    return [p for p in members(session) if p.pid != session and os.getpgid(p.pid) == p.pid]
+    return [p for p in members(session) if p.pid != session and _leads_group(p.pid)]
+
+
+def _leads_group(pid: int) -> bool:
+    with suppress(ProcessLookupError):  # it has ended since
+        return os.getpgid(pid) == pid
+    return False
 
 
 def kill(processes: list[psutil.Process]) -> None:

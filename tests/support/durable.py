@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,6 @@ from in_memory import run as run_watched
 
 import batchq
 from batchq import BatchConfig, BatchHandle, BatchProcessor, BatchReport
-from batchq.engine.board import Board
 
 Idea = dict[str, Any]
 SECONDS = 60.0
@@ -70,12 +69,6 @@ class Library(Bench):
     def starts(self) -> Counter[int]:
         """By n of the item, how often its handler was called."""
         return Counter(n for word, n in ledger.read(self.ledger) if word == "start")
-
-    def is_stopping(self) -> bool:
-        """Whether the supervisor has heard that it is to leave, and has told its workers."""
-        with suppress(OSError):
-            return Board(self.database.with_name("board")).place(0).stop
-        return False
 
     def content(self) -> list[Any]:
         """All that is stored of batch b1, so that a change is seen."""

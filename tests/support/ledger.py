@@ -21,7 +21,8 @@ def read(path: Path) -> list[tuple[str, int]]:
     """The notes so far."""
     if not path.exists():
         return []
-    return [(word, int(n)) for word, n in (line.split() for line in path.read_text().splitlines())]
+    whole, _, _ = path.read_text().rpartition("\n")  # where a page of the file ends, the last line may be there in part
+    return [(word, int(n)) for word, n in (line.split() for line in whole.splitlines())]
 
 
 async def waits(item: dict[str, Any]) -> int:
