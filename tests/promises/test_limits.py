@@ -31,6 +31,25 @@ async def timed(item):
     await asyncio.sleep(0.2)
     note("end", item)
 
+async def timed_until_gate(item):
+    note("start", item)
+    for _ in range(10):
+        if not os.path.exists("gate"):
+            await asyncio.sleep(0.02)
+    note("end", item)
+
+async def timed_then_held(item):
+    note("start", item)
+    await asyncio.sleep(0.2)
+    while item["n"] > 60 and not os.path.exists("gate"):
+        await asyncio.sleep(0.02)
+    note("end", item)
+
+async def quick_then_held(item):
+    note("start", item)
+    while item["n"] > 60 and not os.path.exists("gate"):
+        await asyncio.sleep(0.02)
+
 async def quick(item):
     note("start", item)
 
@@ -58,6 +77,8 @@ async def one_halts(item):
     if item["n"] == 2:
         raise Halt("enough")
     await asyncio.sleep(0.1)
+    while item["n"] > 100 and not os.path.exists("halted"):
+        await asyncio.sleep(0.02)
 
 async def fails(item):
     note("start", item)
@@ -77,6 +98,7 @@ async def holds(item, ctx):
     await asyncio.sleep(0.1)
 
 async def spends(item, ctx):
+    note("ask", item)
     spending = await ctx.spend(tokens=10, usd=0.5)
     note("start", item)
     spending.settle(tokens=5)
@@ -86,11 +108,12 @@ def spends_too_much(item, ctx):
     note("start", item)
 
 def spends_in_a_thread(item, ctx):
+    note("ask", item)
     ctx.spend(tokens=10)
     note("start", item)
 """
-PATIENCE = 10.0
-"""Ten times the second within which a change is to be felt."""
+PATIENCE = 30.0
+"""Much more than the second within which a change is to be felt: the machine may be busy."""
 
 
 @pytest.fixture
@@ -107,8 +130,9 @@ def begin(bench: Bench, handler: str, items: int, *options: str) -> Any:
 def notes(bench: Bench, word: str = "start") -> list[tuple[int, float, int]]:
     """(n, monotonic time, pid) of what the handlers noted."""
     path = bench.folder / "notes"
-    lines = path.read_text().splitlines() if path.exists() else []
-    read = [json.loads(line) for line in lines]
+    # Where a page of the file ends, the last line may be there in part.
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    read = [json.loads(line) for line in whole.splitlines()]
     return [(n, when, pid) for what, n, when, pid in read if what == word]
 
 
@@ -173,15 +197,16 @@ def test_concurrency_beyond_the_room_that_was_made_for_it_is_felt_too(bench: Ben
 
 
 def test_workers_come_and_go_and_never_run_more_than_the_concurrency(bench: Bench) -> None:
-    process = begin(bench, "timed", 300, "-c", "6", "-w", "1")
+    process = begin(bench, "timed_until_gate", 2000, "-c", "6", "-w", "1")
     wait_until(lambda: notes(bench))
     change(bench, "--workers", "3")
     wait_until(lambda: len({pid for _, _, pid in notes(bench)}) == 3)
     change(bench, "--workers", "1")
-    wait_until(lambda: len(workers(process.pid)) == 1, 30)
+    wait_until(lambda: len(workers(process.pid)) == 1)
+    (bench.folder / "gate").touch()
     assert ended(process) == 0
     assert most_at_once(bench) <= 6
-    assert len(bench.outcomes()) == 300
+    assert len(bench.outcomes()) == 2000
 
 
 def test_shorter_timeout_ends_what_is_in_flight(bench: Bench) -> None:
@@ -197,13 +222,14 @@ def test_other_number_of_attempts_holds_for_items_that_wait_for_their_next(bench
     wait_until(lambda: len(notes(bench)) >= 2)
     change(bench, "--retry-attempts", "2")
     assert ended(process) == 1
-    assert len(notes(bench)) <= 6, "far from nine each"
+    assert len(notes(bench)) <= 14, "far from nine each, which take three minutes"
 
 
 def test_limits_are_remembered_and_may_be_changed_while_nothing_runs(bench: Bench) -> None:
-    process = begin(bench, "held", 10, "-c", "2", "-w", "2")
+    process = begin(bench, "held", 1000, "-c", "2", "-w", "2")
     wait_until(lambda: len(notes(bench)) == 2)
     bench.run("pause", "b1")
+    bench.stops(process)
     (bench.folder / "gate").touch()
     assert ended(process) == 3
     change(bench, "-c", "4", "--rate", "100/s", "--halt", "50%")
@@ -252,9 +278,11 @@ def test_limit_that_cannot_be_is_refused_and_changes_nothing(
 
 
 def test_rate_is_kept_by_all_workers_together_evenly_and_across_a_pause(bench: Bench) -> None:
-    process = begin(bench, "quick", 180, "-c", "10", "-w", "2", "--rate", "30/s")
+    process = begin(bench, "quick_then_held", 180, "-c", "10", "-w", "2", "--rate", "30/s")
     wait_until(lambda: len(notes(bench)) >= 40)
     bench.run("pause", "b1")
+    bench.stops(process)
+    (bench.folder / "gate").touch()
     assert ended(process) == 3
     assert bench.run("resume", "b1", "-q").returncode == 0
     times = sorted(when for _, when, _ in notes(bench))
@@ -266,7 +294,7 @@ def test_rate_is_kept_by_all_workers_together_evenly_and_across_a_pause(bench: B
 
 
 def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Bench) -> None:
-    process = begin(bench, "timed", 120, "-c", "4", "-w", "2", "--rate", "1/h")
+    process = begin(bench, "timed_then_held", 120, "-c", "4", "-w", "2", "--rate", "1/h")
     wait_until(lambda: notes(bench))
     change(bench, "--rate", "20/s")
     wait_until(lambda: len(notes(bench)) >= 10, PATIENCE)
@@ -275,6 +303,7 @@ def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Benc
     change(bench, "--rate", "1/d")
     log = bench.home / "b1" / "batch.log"
     wait_until(lambda: log.read_text().count("other limits hold") == 3, PATIENCE)
+    (bench.folder / "gate").touch()
     bench.run("pause", "b1")
     assert ended(process) == 3
     begun = len(notes(bench))
@@ -288,9 +317,9 @@ def test_rate_is_changed_taken_away_and_put_on_a_batch_that_had_none(bench: Benc
 def test_what_handlers_spend_is_limited_and_waiting_for_it_is_no_time_of_theirs(bench: Bench, handler: str) -> None:
     process = begin(bench, handler, 30, "-c", "30", "-w", "2", "--rate", "tokens=100/s", "--timeout", "1")
     assert ended(process) == 0, "nothing has timed out, although most have waited for more than a second"
-    times = sorted(when for _, when, _ in notes(bench))
-    least = 30 * (5 if handler == "spends" else 10) / 100 - 1
-    assert times[-1] - times[0] >= least
+    since = min(when for _, when, _ in notes(bench, "ask"))
+    until = max(when for _, when, _ in notes(bench))
+    assert until - since >= 30 * (5 if handler == "spends" else 10) / 100 - 1
     spent = status(bench)["spent"]
     assert spent["tokens"] == (150 if handler == "spends" else 300)
     report = json.loads(bench.run("report", "b1", "--format", "json").stdout)
@@ -362,7 +391,7 @@ def test_nothing_begins_while_memory_is_short(bench: Bench) -> None:
 
 
 def test_overload_lowers_the_concurrency_and_it_rises_again(bench: Bench) -> None:
-    options = ("--adaptive", "--retry-attempts", "99", "--retry-delay", "0.1", "--retry-backoff", "1", "--no-breaker")
+    options = ("--adaptive", "--retry-attempts", "9999", "--retry-delay", "0.1", "--retry-backoff", "1", "--no-breaker")
     process = begin(bench, "overloaded", 60, "-c", "20", "-w", "2", *options)
     log = bench.home / "b1" / "batch.log"
     wait_until(lambda: log.exists() and "14 of 20 items at a time" in log.read_text())
@@ -414,7 +443,7 @@ def test_items_that_wait_for_a_retry_do_not_wait_for_the_end_of_a_worker_that_is
 
 def test_batch_that_is_un_paused_goes_on_although_a_slow_item_is_still_in_flight(bench: Bench) -> None:
     process = begin(bench, "one_is_slow", 300, "-c", "4", "-w", "2", "--timeout", "0")
-    wait_until(lambda: len(notes(bench)) > 20)
+    wait_until(lambda: len(notes(bench)) > 20 and any(n == 3 for n, _, _ in notes(bench)))
     bench.run("pause", "b1")
     wait_until(lambda: status(bench)["state"] == "pausing")
     assert bench.run("resume", "b1").returncode == 0
@@ -430,9 +459,10 @@ def test_halt_is_heard_while_workers_are_replaced_for_a_much_higher_concurrency(
     wait_until(lambda: len(notes(bench)) > 4)
     change(bench, "-c", "20000")
     (bench.folder / "gate").touch()
+    bench.stops(process)
+    (bench.folder / "halted").touch()
     assert ended(process) == 3
     assert (status(bench)["state"], status(bench)["reason"]) == ("failed", "enough")
-    assert len(notes(bench)) < 400
 
 
 def test_slow_rate_loses_no_start_in_a_crash(bench: Bench) -> None:
@@ -456,10 +486,11 @@ def test_budget_of_retries_holds_for_the_whole_batch(bench: Bench, recycled: lis
 
 
 def test_worker_that_needs_too_much_memory_is_replaced(bench: Bench) -> None:
-    process = begin(bench, "timed", 40, "-c", "4", "-w", "1", "--max-worker-memory", "1M")
+    process = begin(bench, "timed_until_gate", 200, "-c", "4", "-w", "1", "--max-worker-memory", "1M")
+    wait_until(lambda: len({pid for _, _, pid in notes(bench)}) >= 2)
+    (bench.folder / "gate").touch()
     assert ended(process) == 0
-    assert len(notes(bench)) == 40
-    assert len({pid for _, _, pid in notes(bench)}) >= 2
+    assert len(notes(bench)) == 200
 
 
 @pytest.mark.parametrize("detach", [False, True])
