@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ledger
 import psutil
 import pytest
-from command import Bench, ended, members, wait_until_gone, workers
+from command import Bench, ended, kill, members, wait_until_gone, workers
 from waiting import wait_until
 
 from batchq.engine.board import Board
@@ -19,7 +21,7 @@ from batchq.engine.board import Board
 pytestmark = pytest.mark.slow
 
 SLOTS = 5
-TIMEOUT = 2.0
+TIMEOUT = 3.0
 """Seconds: much more than an item of these tests takes while nothing is suspended, and less than the suspension."""
 
 
@@ -35,6 +37,33 @@ def begin(bench: Bench, *options: str) -> subprocess.Popen[str]:
     process = bench.start("held", "-c", str(SLOTS), "-w", "2", *options)
     wait_until(lambda: len(ledger.read(bench.ledger)) == SLOTS)
     return process
+
+
+def begin_and_suspend(
+    bench: Bench, suspend: Callable[[list[psutil.Process]], None]
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A batch that stands still before its first items have been in flight for `TIMEOUT`, and its processes."""
+    for _ in range(5):
+        process = bench.start("held", "-c", str(SLOTS), "-w", "2", "-q", "--timeout", str(TIMEOUT))
+        idle = time.monotonic()
+
+        def all_begun() -> bool:
+            nonlocal idle
+            now, begun = time.monotonic(), len(ledger.read(bench.ledger))
+            idle = idle if begun else now
+            return begun >= SLOTS
+
+        wait_until(all_begun)
+        everyone = [psutil.Process(process.pid), *workers(process.pid)]
+        suspend(everyone)
+        wait_until(lambda everyone=everyone: is_suspended(everyone))  # type: ignore[misc]
+        if time.monotonic() - idle < 0.75 * TIMEOUT:
+            return process, everyone
+        kill(members(process.pid))  # the machine stood still itself: some may have timed out already
+        ended(process)
+        shutil.rmtree(bench.home)
+        bench.ledger.unlink()
+    raise AssertionError("this machine is too slow")
 
 
 def open_gate(bench: Bench) -> None:
@@ -90,12 +119,9 @@ def let_time_pass(seconds: float) -> None:
 
 
 def test_ctrl_z_suspends_the_workers_too_and_charges_no_item(bench: Bench) -> None:
-    process = begin(bench, "-q", "--timeout", str(TIMEOUT))
-    everyone = [psutil.Process(process.pid), *workers(process.pid)]
-    process.send_signal(signal.SIGTSTP)
-    wait_until(lambda: is_suspended(everyone))
+    process, _ = begin_and_suspend(bench, lambda everyone: everyone[0].send_signal(signal.SIGTSTP))
     open_gate(bench)
-    let_time_pass(1.5 * TIMEOUT)
+    let_time_pass(TIMEOUT + 1.5)
     assert len(ledger.read(bench.ledger)) == SLOTS, "nothing goes on while it is suspended"
     process.send_signal(signal.SIGCONT)
     assert ended(process) == 0
@@ -103,14 +129,14 @@ def test_ctrl_z_suspends_the_workers_too_and_charges_no_item(bench: Bench) -> No
 
 
 def test_machine_that_sleeps_charges_no_item(bench: Bench) -> None:
-    process = begin(bench, "-q", "--timeout", str(TIMEOUT))
-    everyone = members(process.pid)
-    for each in everyone:
-        each.suspend()
-    wait_until(lambda: is_suspended(everyone))
-    let_time_pass(1.5 * TIMEOUT)
+    def suspend(everyone: list[psutil.Process]) -> None:
+        for each in everyone:
+            each.suspend()
+
+    process, everyone = begin_and_suspend(bench, suspend)
+    open_gate(bench)
+    let_time_pass(TIMEOUT + 1.5)
     for each in everyone:
         each.resume()
-    open_gate(bench)
     assert ended(process) == 0
     check_each_ran_once(bench)

@@ -48,8 +48,12 @@ def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Pa
         fill(database, records[start : start + 30_000], ITEMS_EACH, start)
     names = ["k1", "k2", "s1", "s2"]
     ledgers = {name: tmp_path / f"{name}.ledger" for name in names}
+    gate = tmp_path / "gate"
+    # Until two are killed none has more than a quarter: there is something to claim all the time.
     processes = {
-        name: subprocess.Popen([sys.executable, claimant_program.__file__, str(database), name, str(ledgers[name])])
+        name: subprocess.Popen(
+            [sys.executable, claimant_program.__file__, database, name, ledgers[name], str(total // 4 - 100), gate]
+        )
         for name in names
     }
     killed_after = random.Random(11)
@@ -58,6 +62,7 @@ def test_four_claimants_of_which_two_are_killed_get_every_item_once(tmp_path: Pa
         wait_until(lambda name=name, target=target: len(_ledger(ledgers[name])) > target)
         processes[name].send_signal(signal.SIGKILL)
         processes[name].wait()
+    gate.touch()
     store = supervised(database)
     for name in ("k1", "k2"):
         held = [seq for _, first, last, _ in store.queue.claims_of(name) for seq in range(first, last + 1)]

@@ -29,7 +29,8 @@ def test_two_workers_never_get_the_same_start(tmp_path: Path) -> None:
             assert granted is not None
             starts.append(granted.first_ns)
     gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert all(gap == pytest.approx(200_000_000, abs=1000) for gap in gaps)
+    # More where this process was stopped between two of them.
+    assert all(gap >= 200_000_000 - 1000 for gap in gaps)
 
 
 def test_wait_is_remembered_and_does_not_outlive_a_reboot_by_more_than_it_was(
