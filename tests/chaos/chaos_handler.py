@@ -19,6 +19,8 @@ from typing import Any
 from batchq import Context, Permanent
 
 LEDGER = "CHAOS_LEDGER"
+GATE = "gate"
+"""A file beside the ledgers: only items up to the number in it may end. Where there is none all may."""
 
 
 def note(word: str, item: dict[str, Any], ctx: Context) -> None:
@@ -43,6 +45,8 @@ async def in_loop(item: dict[str, Any], ctx: Context) -> dict[str, Any]:
     """Async."""
     note("start", item, ctx)
     await asyncio.sleep(item["seconds"])
+    while not _may_end(item):
+        await asyncio.sleep(0.01)
     if item["kind"] == "hangs":
         await _swallow()
     if item["kind"] == "blocks":
@@ -54,9 +58,18 @@ def in_thread(item: dict[str, Any], ctx: Context) -> dict[str, Any]:
     """Not async, so that it runs in a thread."""
     note("start", item, ctx)
     time.sleep(item["seconds"])
+    while not _may_end(item):
+        time.sleep(0.01)
     if item["kind"] in ("hangs", "blocks"):
         time.sleep(1e6)
     return _end(item, ctx)
+
+
+def _may_end(item: dict[str, Any]) -> bool:
+    try:
+        return item["n"] <= int(Path(os.environ[LEDGER], GATE).read_text() or 0)
+    except FileNotFoundError:
+        return True
 
 
 async def _swallow() -> None:

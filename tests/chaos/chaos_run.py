@@ -33,9 +33,9 @@ from batchq.model import ENDED
 from batchq.store.batch import BatchReader
 from batchq.store.connection import DatabaseError
 
-COMMAND_SECONDS: Final = 90.0
+COMMAND_SECONDS: Final = 300.0
 """No command of a schedule takes a tenth of it."""
-GONE_SECONDS: Final = 30.0
+GONE_SECONDS: Final = 120.0
 RESUMES: Final = 12
 """More of them than any plan needs: the batch does not get on."""
 STARTUP_SECONDS: Final = 10.0

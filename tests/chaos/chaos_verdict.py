@@ -167,7 +167,11 @@ def _look_at_ledger(verdict: Verdict, run: Run, rows: dict[int, Row]) -> None:
     kinds = {item["n"]: item["kind"] for item in run.plan.items}
     verdict.again = sum(max(0, count - _recorded(rows.get(n))) for n, count in begun.items())
     # Each run of an item that takes its process along is a crash of its own.
-    crashes = run.crashes + sum(begun[n] for n, kind in kinds.items() if kind in (*CRASHING, "dies_once", "blocks"))
+    blocking = sum(begun[n] for n, kind in kinds.items() if kind == "blocks")
+    crashes = run.crashes + sum(begun[n] for n, kind in kinds.items() if kind in (*CRASHING, "dies_once"))
+    # A worker that the machine itself has stopped for longer than the timeout is taken for one that hangs.
+    hung = (run.home / "b1" / "batch.log").read_text().count(" hung for ")
+    crashes += max(blocking, hung)
     verdict.beyond = max(0, verdict.again - crashes * (run.concurrency + run.plan.cap))
 
 

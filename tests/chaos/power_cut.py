@@ -112,15 +112,19 @@ class PowerCut(Bench):
         options = ("-c", "8", "-w", str(rng.choice((1, 2))), "--chunk-size", str(rng.choice((3, 50))), "-q")
         target = f"{chaos_handler.__file__}:{self.handler}"
         more = ("--max-uncommitted", str(rng.choice((4, 1000))), "--durability", "full" if self.full else "normal")
+        gate = self.ledger / chaos_handler.GATE
+        gate.write_text("0")
         process = self.begin("start", "input.jsonl", "--func", target, "--id", "b1", *options, *more)
         moments = []
         try:
             for number in range(MOMENTS):
                 many = starts(self.ledger) + rng.randint(1, ITEMS // MOMENTS - 20)
+                gate.write_text(str(many))  # so that it is still at work when we come to stop it
                 wait_until(lambda many=many: starts(self.ledger) >= many or process.poll() is not None)  # type: ignore[misc]
                 self.made = self.made or self.database.stat().st_mtime_ns
                 if process.poll() is None:
                     moments += self._copy(process, number)
+            gate.unlink()
             if ended(process) != 0:
                 self.cut.wrong.append("the batch itself did not succeed")
         finally:
