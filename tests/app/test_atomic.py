@@ -65,7 +65,7 @@ def test_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     reader.start()
     with replaced(pipe) as stream:
         stream.write(b"through")
-    reader.join(10)
+    reader.join(60)
     assert got == [b"through"] and pipe.is_fifo()
 
 

