@@ -17,7 +17,7 @@ from batchq.inputs import FORMATS, STDIN, open_reader
 from batchq.model import Position, Record
 from batchq.spec import SourceSpec
 
-quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 texts = st.text(max_size=12)
 values = st.recursive(

@@ -117,7 +117,7 @@ def test_byte_that_an_encoding_does_not_know_fails_its_record_and_is_named(tmp_p
     assert "line 2, column 1: not shift_jis: byte 0x81 at offset 5 of the input (--encoding" in str(found[1].error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.sampled_from(["shift_jis", "utf-16-le", "cp1252", "gb18030", "iso2022_jp", "utf-7", "big5", "euc_kr"]),
     st.binary(max_size=60),

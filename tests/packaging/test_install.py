@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,15 @@ from waiting import wait_until
 
 TOP = Path(__file__).parents[2]
 FIXTURES = TOP / "tests" / "fixtures"
+JOB = """
+import os, time
+
+def double(item):
+    time.sleep(0.02)
+    while item["n"] > 100 and not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.02)
+    return item["n"] * 2
+"""
 
 
 @pytest.mark.slow
@@ -47,10 +55,11 @@ def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: 
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     work.mkdir()
     elsewhere.mkdir()
-    (work / "job.py").write_text("import time\ndef double(item):\n    time.sleep(0.02)\n    return item['n'] * 2\n")
+    (work / "job.py").write_text(JOB)
     (work / "input.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(1, 201)))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["BATCHQ_HOME"] = str(tmp_path / "home")
+    environment["GATE"] = str(tmp_path / "gate")
 
     def status() -> dict[str, object]:
         said = subprocess.run([batchq, "status", "b1", "--json"], env=environment, capture_output=True, text=True)
@@ -58,10 +67,13 @@ def test_wheel_alone_starts_is_killed_and_resumes_from_another_folder(tmp_path: 
 
     command = [batchq, "start", "input.jsonl", "--func", "job:double", "--id", "b1", "-q"]
     with subprocess.Popen(command, cwd=work, env=environment) as process:
-        wait_until(lambda: int(str(status().get("success_count", 0))) > 20)
-        process.send_signal(signal.SIGKILL)
+        try:
+            wait_until(lambda: int(str(status().get("success_count", 0))) > 20)
+        finally:
+            process.kill()
     assert status()["state"] == "interrupted"
-    subprocess.run([batchq, "resume", "b1", "-q"], cwd=elsewhere, env=environment, check=True, timeout=60)
+    (tmp_path / "gate").touch()
+    subprocess.run([batchq, "resume", "b1", "-q"], cwd=elsewhere, env=environment, check=True, timeout=120)
     rows = subprocess.run([batchq, "results", "b1"], env=environment, capture_output=True, text=True, check=True)
     assert [json.loads(line)["result"] for line in rows.stdout.splitlines()] == [2 * n for n in range(1, 201)]
 
@@ -75,7 +87,7 @@ def test_batch_of_an_earlier_release_opens_resumes_and_reports(tmp_path: Path, r
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "batchq", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
     before = json.loads(run("status", "old", "--json").stdout)
     assert (before["state"], before["success_count"], before["failure_count"]) == ("interrupted", 7, 1)

@@ -45,7 +45,7 @@ def test_library_tells_it_when_the_batch_goes_on_with_another_function(
 ) -> None:
     def process(function: Callable[[Any], Any]) -> BatchReport:
         config = BatchConfig(mode="queue", home=tmp_path, workers=1, max_concurrent=1)
-        return run(BatchProcessor(config).process_batch(ideas(12), function, "b1"))
+        return run(BatchProcessor(config).process_batch(ideas(60), function, "b1"))
 
     (tmp_path / "mending.py").write_text(HALTS)
     sys.path.insert(0, str(tmp_path))

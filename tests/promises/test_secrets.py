@@ -50,7 +50,7 @@ def start(bench: Bench, handler: str, *options: str) -> str:
     """Run the batch to its end; what it printed."""
     said = bench.run(
         "start", "input.jsonl", "--func", f"mine:{handler}", "--id", "b1", "-w", "1", "--retry-attempts", "1",
-        "--timeout", "1", *options, TOKEN="mark-of-the-environment",
+        *options, TOKEN="mark-of-the-environment",
     )  # fmt: skip
     assert said.returncode == 1, said.stderr
     return said.stdout + said.stderr
@@ -58,7 +58,7 @@ def start(bench: Bench, handler: str, *options: str) -> str:
 
 def test_payloads_are_in_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench = write_items(tmp_path, "fails", "dies", "hangs")
-    start(bench, "run")
+    start(bench, "run", "--timeout", "1")
     log = (bench.home / "b1" / "batch.log").read_text()
     assert "died (signal SIGABRT)" in log and "still runs after its timeout" in log
     assert "rk-" not in log and "mark" not in log

@@ -21,18 +21,25 @@ async def wrong_key(item):
     if not os.path.exists("key"):
         raise Refused("no such key")
 
+async def held(item):
+    while item["n"] > 200 and not os.path.exists("key") and not os.path.exists("stopped"):
+        await asyncio.sleep(0.02)
+
 async def every_third(item):
     await asyncio.sleep(0.01)
+    await held(item)
     if item["n"] % 3 == 0 and not os.path.exists("key"):
         raise ValueError("cannot be divided")
 
 async def late_outage(item):
     await asyncio.sleep(0.005)
+    await held(item)
     if item["n"] > 60 and not os.path.exists("key"):
         raise Refused("the key has expired")
 
 async def closed(item):
     await asyncio.sleep(0.01)
+    await held(item)
     if item["n"] == 10 and not os.path.exists("key"):
         raise Halt("the account is closed")
 
@@ -59,8 +66,11 @@ def bench(tmp_path: Path) -> Bench:
 
 def start(bench: Bench, handler: str, *options: str) -> tuple[int, str]:
     target = f"stopping.py:{handler}"
-    done = bench.run("start", "input.jsonl", "--func", target, "--id", "b1", "--retry-attempts", "1", *options)
-    return done.returncode, done.stderr
+    process = bench.begin("start", "input.jsonl", "--func", target, "--id", "b1", "--retry-attempts", "1", *options)
+    bench.stops(process)
+    (bench.folder / "stopped").touch()  # what is held may end: it was not quicker than whoever stops the batch
+    stderr = process.communicate(timeout=120)[1]
+    return process.returncode, stderr
 
 
 def status(bench: Bench) -> dict[str, object]:

@@ -130,7 +130,9 @@ def test_hole_in_the_middle_is_told_and_never_reported_over(bench: Bench) -> Non
 
 
 def test_log_of_another_batch_is_told(bench: Bench) -> None:
-    process = bench.begin("start", "input.jsonl", "--func", f"{LEDGER_FILE}:waits", "--id", "b3", "-q", "-c", "1")
+    text = "".join(json.dumps({"n": n, "pad": "x" * 3000}) + "\n" for n in range(200))
+    (bench.folder / "more.jsonl").write_text(text)
+    process = bench.begin("start", "more.jsonl", "--func", f"{LEDGER_FILE}:held", "--id", "b3", "-q", "-c", "1")
     log = bench.home / "b3" / "batch.db-wal"
     wait_until(lambda: log.exists() and log.stat().st_size > 200_000)
     shutil.copy(log, bench.database.with_name("batch.db-wal"))
