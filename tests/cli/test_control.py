@@ -39,11 +39,17 @@ def running(bench: Bench, *options: str) -> Any:
     return process
 
 
+def open_gate_when_told(bench: Bench) -> None:
+    """Let what is in flight end once no worker begins anything more."""
+    bench.wait_until_told()
+    (bench.folder / "gate").touch()
+
+
 def test_paused_batch_begins_nothing_finishes_what_is_in_flight_and_ends_its_process(bench: Bench) -> None:
     process = running(bench)
     assert bench.run("pause", "b1").returncode == 0
     assert state(bench) == "pausing"
-    (bench.folder / "gate").touch()
+    open_gate_when_told(bench)
     assert ended(process) == 3
     wait_until_gone(process.pid)
     assert (state(bench), starts(bench), len(bench.outcomes())) == ("paused", 4, 4)
@@ -57,7 +63,7 @@ def test_pause_that_waits_returns_when_nothing_is_in_flight(bench: Bench) -> Non
     waiting = bench.begin("pause", "b1", "--wait")
     wait_until(lambda: state(bench) == "pausing")
     assert waiting.poll() is None
-    (bench.folder / "gate").touch()
+    open_gate_when_told(bench)
     assert ended(waiting) == 0
     assert state(bench) == "paused"
     ended(process)
@@ -93,7 +99,7 @@ def test_verb_that_is_given_twice_says_so_and_succeeds(bench: Bench, verb: str) 
     bench.run(verb, "b1", *options)
     twice = bench.run(verb, "b1", *options)
     assert (twice.returncode, f"{verb}" in twice.stderr or "pausing" in twice.stderr) == (0, True)
-    (bench.folder / "gate").touch()
+    open_gate_when_told(bench)
     assert ended(process) == 3
     again = bench.run(verb, "b1", *options)
     assert again.returncode == 0
@@ -105,7 +111,7 @@ def test_cancelled_batch_keeps_what_is_recorded_and_never_runs_the_rest(bench: B
     assert bench.run("cancel", "b1").returncode == 2, "without a terminal it wants to hear --yes"
     assert state(bench) == "running"
     assert bench.run("cancel", "b1", "--yes").returncode == 0
-    (bench.folder / "gate").touch()
+    open_gate_when_told(bench)
     assert ended(process) == 3
     assert (state(bench), len(bench.outcomes())) == ("cancelled", 4)
     for verb in ("resume", "pause"):
@@ -181,7 +187,7 @@ def paused(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(tmp_path_factory.mktemp("paused"))
     process = running(made)
     made.run("pause", "b1")
-    (made.folder / "gate").touch()
+    open_gate_when_told(made)
     assert ended(process) == 3
     return made
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from command import Bench
 from served import Served, serving
 from severed import severed
 from waiting import wait_until
@@ -201,6 +202,7 @@ def test_batch_is_steered_and_deleted_there(there: There) -> None:
     said = there.ask("set", "s1", "--concurrency", "3")
     assert said.err == "batchq: s1: 3 at a time in 1 worker, 300 s a try, 3 tries\n"
     assert json.loads(there.ask("pause", "s1", "--json").out)["state"] == "pausing"
+    Bench(there.server.folder).wait_until_told("s1")
     gate.touch()
     assert there.ask("pause", "s1", "--wait").err == "batchq: s1 is paused\n"
     assert there.ask("wait", "s1").code == 3

@@ -252,8 +252,7 @@ def test_signal_lets_items_in_flight_finish_and_tells_how_to_go_on(bench: Bench,
     process = bench.start("held", "-c", "4")
     wait_until(lambda: len(ledger.read(bench.ledger)) == 4)
     process.send_signal(number)
-    place = bench.home / "b1" / "board"
-    wait_until(lambda: place.read_bytes()[:8] != bytes(8))  # the workers have been told
+    bench.wait_until_told()
     (bench.folder / "gate").touch()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == -number
@@ -267,15 +266,14 @@ def test_signal_lets_items_in_flight_finish_and_tells_how_to_go_on(bench: Bench,
 
 
 def test_second_signal_abandons_what_is_in_flight(bench: Bench) -> None:
-    process = bench.start("held", "-c", "2", "--grace", "60")
+    process = bench.start("held", "-c", "2", "--grace", "600")
     wait_until(lambda: len(ledger.read(bench.ledger)) == 2)
     process.send_signal(signal.SIGINT)
-    place = bench.home / "b1" / "board"
-    wait_until(lambda: place.read_bytes()[:8] != bytes(8))  # the workers have been told
+    bench.wait_until_told()
     process.send_signal(signal.SIGINT)
     assert ended(process) == -signal.SIGINT
     assert bench.outcomes() == {}
-    wait_until_gone(process.pid, seconds=5)
+    wait_until_gone(process.pid)
     (bench.folder / "gate").touch()
     assert bench.run("resume", "b1", "-q").returncode == 0
 

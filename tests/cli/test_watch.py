@@ -43,10 +43,9 @@ def watch_on_terminal(bench: Bench, *arguments: str, size: tuple[int, int] = (24
 def test_terminal_is_redrawn_in_place_until_the_batch_ends(bench: Bench) -> None:
     process = running(bench)
     terminal = watch_on_terminal(bench, "b1", "--interval", "0.1")
-    wait_until(lambda: terminal.shown.count(b"b1: running") >= 3)
+    wait_until(lambda: terminal.shown.count(b"b1: running") >= 3 and b"in flight 4: i1, i2, i3, i4" in terminal.shown)
     screen = terminal.shown.decode()
     assert "0 of 40 done (0%)" in screen
-    assert "in flight 4: i1, i2, i3, i4" in screen
     assert "300 s a try, 3 tries" in screen
     lines = screen.split("\033[J")[0].count("\n")
     assert f"\033[{lines}A\r" in screen  # back to where the first screen began
@@ -150,6 +149,7 @@ def test_watch_of_a_paused_batch_ends_at_once_with_what_to_do(bench: Bench) -> N
     assert watch.stdout is not None
     assert "b1: running" in watch.stdout.readline()
     assert bench.run("pause", "b1").returncode == 0
+    bench.wait_until_told()
     open_gate(bench)
     assert ended(process) == 3
     assert watch.communicate(timeout=60)[0] == "b1: paused, 4 of 40 done (10%)\n"

@@ -20,7 +20,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library
     monkeypatch.setenv("GATE", str(tmp_path / "gate"))
     yield library
     begun = [process for process in processes_left() if process not in before]
-    _, left = psutil.wait_procs(begun, timeout=10)  # one may just be at its end
+    _, left = psutil.wait_procs(begun, timeout=60)  # one may just be at its end
     what = [process.cmdline() for process in left if process.is_running()]
     kill(left)  # so that one test does not fail the next
     assert not left, what

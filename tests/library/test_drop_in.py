@@ -88,6 +88,8 @@ def test_fifty_ideas_at_concurrency_ten_keep_ten_in_flight_and_take_seconds() ->
         nonlocal now, most
         now += 1
         most = max(most, now)
+        while most < 10:
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
         now -= 1
         return str(idea["id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
@@ -47,10 +48,11 @@ def report_of_halted(batch: Elsewhere, state: str) -> Any:
 
 
 def stopped(library: Library, batch: Elsewhere, state: str) -> set[int]:
-    """Open the gate, and wait for the end of a batch that was told to stop; the items that ran.
+    """Open the gate when its workers know, and wait for the end of a batch that was told to stop; the items that ran.
 
     What was begun is recorded, and nothing more began, but what workers had taken already.
     """
+    library.wait_until_told()
     open_gate(library)
     report = report_of_halted(batch, state)
     notes = ledger.read(library.ledger)
@@ -182,12 +184,19 @@ def test_rest_of_a_slow_iterable_is_stored_before_the_batch_is_paused_so_that_an
 ) -> None:
     async def slow() -> AsyncIterator[Any]:
         for idea in ideas(60):
-            await asyncio.sleep(0.01)
+            while idea["n"] > 20 and not told.is_set():
+                await asyncio.sleep(0.01)
             yield idea
 
-    batch = Elsewhere(lambda: library.process(slow(), ledger.waits, max_concurrent=SLOTS))
-    wait_until(lambda: len(library.outcomes()) >= 3)
+    told = threading.Event()
+
+    library.admit(3)
+    batch = Elsewhere(lambda: library.process(slow(), ledger.admitted, max_concurrent=SLOTS))
+    wait_until(lambda: len(library.outcomes()) == 3)
     library.handle().pause()
+    told.set()
+    library.wait_until_told()
+    library.admit(60)
     report = report_of_halted(batch, "paused")
     assert (report.state, report.total_items) == ("paused", 60)
     assert report.processed_items < 60

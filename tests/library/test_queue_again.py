@@ -26,15 +26,13 @@ PROGRAM = f"""
 import os, time
 import batchq, ledger
 
-GATE = os.environ["GATE"]
-
 def ideas():
     for n in range(1, {ITEMS} + 1):
-        while n == int(os.environ.get("STOPS_AT", 0)) and not os.path.exists(GATE):
+        while n == int(os.environ.get("STOPS_AT", 0)) and not os.path.exists("more"):
             time.sleep(0.01)
         yield {{"id": f"i{{n}}", "n": n}}
 
-report = batchq.run(ideas(), ledger.waits, batch_id="b1", max_concurrent={SLOTS}, workers=2, chunk_size=7)
+report = batchq.run(ideas(), ledger.admitted, batch_id="b1", max_concurrent={SLOTS}, workers=2, chunk_size=7)
 print(report.state, report.success_count, report.total_items)
 """
 
@@ -62,7 +60,8 @@ def test_cancelled_batch_tells_so_and_runs_nothing(library: Library) -> None:
         while not library.starts():
             await asyncio.sleep(0.01)
         library.handle().cancel()
-        Path(library.environment()["GATE"]).touch()
+        await asyncio.to_thread(library.wait_until_told)
+        library.admit(300)
         with pytest.raises(BatchHalted, match="it is cancelled"):
             await task
 
@@ -156,16 +155,18 @@ class Killed:
 
     Args:
         library: where.
-        items: items that are recorded when it is killed, at least.
+        items: items that are recorded when it is killed, at least; as many more may be, and there it halts.
         whole: its workers are killed with it.
     """
 
     def __init__(self, library: Library, items: int, whole: bool = False, **environment: str) -> None:
         self._library = library
+        library.admit(2 * items)
         process = library.begin_program(PROGRAM, **environment)
         wait_until(lambda: len(library.outcomes()) >= items or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         kill(members(process.pid)[: None if whole else 1])
+        library.admit(ITEMS)
         assert ended(process) == -signal.SIGKILL
         wait_until_gone(process.pid)
         self._cut_short = set(library.starts()) - set(library.outcomes())
@@ -188,20 +189,19 @@ def test_program_that_is_killed_and_run_again_loses_nothing_and_repeats_nothing_
     stops_at: int, whole: bool, library: Library
 ) -> None:
     killed = Killed(library, 40, whole, STOPS_AT=str(stops_at))
-    Path(library.environment()["GATE"]).touch()
+    (library.folder / "more").touch()
     done = library.program(PROGRAM)
     assert (done.returncode, done.stdout) == (0, f"completed {ITEMS} {ITEMS}\n"), done.stderr
     killed.check_completed()
 
 
 def test_program_that_is_run_again_while_its_orphans_still_work_waits_for_them(library: Library) -> None:
-    held = PROGRAM.replace("ledger.waits", "ledger.held")
-    first = library.begin_program(held)
+    first = library.begin_program(PROGRAM)
     wait_until(lambda: len(library.starts()) == SLOTS)
     kill(members(first.pid)[:1])
-    second = library.begin_program(held)
+    second = library.begin_program(PROGRAM)
     wait_until(lambda: library.handle().status().holder is not None)
-    Path(library.environment()["GATE"]).touch()
+    library.admit(ITEMS)
     assert second.communicate(timeout=60)[0] == f"completed {ITEMS} {ITEMS}\n"
     ended(first)
     assert library.starts() == dict.fromkeys(range(1, ITEMS + 1), 1)
@@ -211,6 +211,7 @@ def test_program_that_is_run_again_while_its_orphans_still_work_waits_for_them(l
 @pytest.mark.parametrize("point", ["filling:1", "before-commit:1", "claimed:2"])
 def test_program_that_is_killed_at_the_worst_moment_goes_on(point: str, library: Library, tmp_path: Path) -> None:
     witness = tmp_path / "witness"
+    library.admit(ITEMS)
     done = library.program(PROGRAM, BATCHQ_PROBE=point, BATCHQ_PROBE_WITNESS=str(witness))
     assert witness.exists(), "the kill did not happen"
     if point == "filling:1":
@@ -229,7 +230,7 @@ def test_ideas_that_only_the_killed_program_knows_are_asked_of_it(library: Libra
     assert "run that again with the same batch_id" in refused.stderr and "--input-ended" in refused.stderr
     with pytest.raises(UsageError, match="known only to the program that began it"):
         library.handle().resume()
-    Path(library.environment()["GATE"]).touch()
+    (library.folder / "more").touch()
     assert library.program(PROGRAM).returncode == 0
     killed.check_completed()
 
@@ -271,8 +272,7 @@ def test_batch_that_another_program_has_gone_on_with_meanwhile_is_left_to_that(l
 
 
 def test_second_program_on_one_id_is_refused_at_once_and_told_who_runs_it(library: Library) -> None:
-    program = PROGRAM.replace("ledger.waits", "ledger.held")
-    first = library.begin_program(program)
+    first = library.begin_program(PROGRAM)
     wait_until(lambda: len(library.starts()) >= SLOTS)
     drawn: list[int] = []
     items = ({"id": f"i{n}", "n": drawn.append(n) or n} for n in range(1, ITEMS + 1))
@@ -283,15 +283,15 @@ def test_second_program_on_one_id_is_refused_at_once_and_told_who_runs_it(librar
     with pytest.raises(BatchBusy):
         library.handle().resume()
     assert first.poll() is None
-    Path(library.environment()["GATE"]).touch()
+    library.admit(ITEMS)
     assert first.communicate(timeout=60)[0] == f"completed {ITEMS} {ITEMS}\n"
     assert library.starts() == dict.fromkeys(range(1, ITEMS + 1), 1)
 
 
 def test_two_programs_that_begin_at_once_on_a_new_id_run_each_item_once(library: Library) -> None:
     both = [library.begin_program(PROGRAM, STOPS_AT="1") for _ in range(2)]
-    wait_until(lambda: all(members(process.pid) for process in both))
-    Path(library.environment()["GATE"]).touch()
+    library.admit(ITEMS)
+    (library.folder / "more").touch()
     said = [process.communicate(timeout=60) for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes[0] == 0, said
@@ -304,7 +304,9 @@ def test_two_programs_that_begin_at_once_on_a_new_id_run_each_item_once(library:
 
 def test_two_tasks_of_one_program_on_one_id_run_each_item_once(library: Library) -> None:
     async def both() -> list[Any]:
-        tasks = [library.batch(ideas(60), ledger.waits, workers=2) for _ in range(2)]
+        tasks = [asyncio.create_task(library.batch(ideas(60), ledger.held, workers=2)) for _ in range(2)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        library.admit(60)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     ends = run(both())

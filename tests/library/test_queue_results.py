@@ -61,15 +61,17 @@ def test_callback_is_told_while_the_batch_runs(library: Library) -> None:
 
 
 MANY = 1000
-"""More items than a batch can end between two looks at it."""
 
 
 def test_callback_is_told_of_an_earlier_run_too_and_of_everything_once(library: Library) -> None:
     async def interrupted() -> None:
-        task = asyncio.create_task(library.batch(ideas(MANY), ledger.waits, max_concurrent=3))
+        library.admit(100)
+        task = asyncio.create_task(library.batch(ideas(MANY), ledger.admitted, max_concurrent=3))
         while len(library.outcomes()) < 10:
             await asyncio.sleep(0.01)
         task.cancel()
+        await asyncio.to_thread(library.wait_until_told)
+        library.admit(MANY)
         await asyncio.wait([task])
 
     run(interrupted())
@@ -134,9 +136,12 @@ def test_consumer_who_is_slow_misses_nothing_and_does_not_hold_up_a_durable_batc
 
 def test_leaving_a_stream_early_interrupts_the_batch_and_the_next_one_has_everything(library: Library) -> None:
     async def leave() -> None:
-        results = stream(library, ideas(400), ledger.waits, max_concurrent=4)
+        library.admit(100)
+        results = stream(library, ideas(400), ledger.admitted, max_concurrent=4)
         async for _ in results:
             break
+        told = asyncio.create_task(asyncio.to_thread(library.wait_until_told))
+        told.add_done_callback(lambda _: library.admit(400))
         await results.aclose()
         assert library.handle().status().state == "interrupted"
 

@@ -33,7 +33,9 @@ pytestmark = pytest.mark.slow
 COUNT = 6
 PAUSING_PROGRAM = f"""
 import asyncio, os
+from pathlib import Path
 import batchq, ledger
+from command import Bench
 from batchq import BatchConfig, BatchHalted, BatchProcessor
 
 async def by_value(item):
@@ -46,6 +48,7 @@ async def main():
     while not os.path.exists(os.environ["LEDGER"]):
         await asyncio.sleep(0.01)
     batchq.open("b1").pause()
+    await asyncio.to_thread(Bench(Path.cwd()).wait_until_told)
     open(os.environ["GATE"], "w").close()
     try:
         await task
@@ -192,6 +195,7 @@ def test_named_function_is_sealed_and_needs_no_name_again(paused: Library) -> No
     first = paused.begin("resume", "b1", "-q", "--func", "ledger:held", GATE=str(paused.folder / "closed"))
     wait_until(lambda: paused.starts()[2])
     paused.handle().pause()
+    paused.wait_until_told()
     (paused.folder / "closed").touch()
     assert ended(first) == 3
     assert paused.run("resume", "b1", "-q").returncode == 0
@@ -215,7 +219,8 @@ def test_batch_with_a_setup_needs_both_names(library: Library) -> None:
     begun = library.begin("start", "input.jsonl", "--func", "ledger:held", "--setup", "mine:setup", "--id", "b1", "-q")
     wait_until(lambda: bool(library.starts()))
     library.handle().pause()
-    Path(library.environment()["GATE"]).touch()
+    library.wait_until_told()
+    library.admit(20)
     assert ended(begun) == 3
     change(library, change_spec(setup="evil:handler"))
     for words in (["--func", "mine:handler"], ["--setup", "mine:setup"]):

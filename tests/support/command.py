@@ -19,6 +19,7 @@ from waiting import wait_until
 from batchq.engine.board import Board
 from batchq.store.batch import BatchStore
 from batchq.store.connection import open_reader
+from batchq.store.home import BatchFolder
 
 LEDGER_FILE = Path(ledger.__file__)
 
@@ -105,15 +106,34 @@ class Bench:
             count: int = connection.execute("SELECT count(*) FROM items").fetchone()[0]
         return count
 
-    def is_stopping(self) -> bool:
+    def is_stopping(self, batch_id: str = "b1") -> bool:
         """Whether the supervisor has heard that it is to leave, and has told its workers."""
-        with suppress(OSError, ValueError):  # there is none yet, or only its name
-            return Board(self.database.with_name("board")).place(0).stop
+        with suppress(OSError, ValueError):  # there is none, or it is just being made
+            return Board(self.home / batch_id / "board").place(0).stop
         return False
 
     def stops(self, process: subprocess.Popen[str]) -> None:
         """Wait until nothing begins any more, because the batch stops or has ended."""
         wait_until(lambda: process.poll() is not None or self.is_stopping())
+
+    def wait_until_told(self, batch_id: str = "b1") -> None:
+        """Return when the workers have heard it too, or are gone: none begins another item from now on."""
+        wait_until(lambda: self.is_stopping(batch_id))
+        folder = BatchFolder(self.home / batch_id)
+        board = Board(folder.board)
+        beats = [place.beat for place in board]
+
+        def have_looked() -> bool:
+            return not folder.lock.is_held() or all(
+                place.beat > beat or place.leaving or not place.entered
+                for place, beat in zip(board, beats, strict=True)
+            )
+
+        wait_until(have_looked)
+
+    def admit(self, upto: int) -> None:
+        """Let the items of `ledger.admitted` up to this one end, and those of `ledger.held`."""
+        (self.folder / "gate").write_text(str(upto))
 
     def broken_invariants(self) -> list[str]:
         """What `check` finds."""
