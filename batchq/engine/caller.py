@@ -36,7 +36,8 @@ class Caller:
 
     async def call(self, slot: Slot, job: Job, payload: Any) -> Any:
         """Call it for the item of `slot`, and see whether an async one ever gives way to others."""
-        if not self.probe.wanted:
+        judged = self.probe.wanted
+        if not judged and (self.probe.blocks or not self._handler.is_async):
             return await self._call(slot, job, payload)
         gave_way = self.probe.begin(asyncio.get_running_loop())
         started = time.monotonic()
@@ -47,7 +48,8 @@ class Caller:
             return result
         finally:
             took = time.monotonic() - started
-            if self.probe.end(gave_way, took, failed) and job.timeout and took > job.timeout:
+            kept_the_loop = self.probe.end(gave_way, took, failed) if judged else not gave_way
+            if kept_the_loop and job.timeout and took > job.timeout:
                 slot.expired = True  # no ticker could run meanwhile
 
     def loop_was_blocked(self) -> None:
