@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import selectors
-from collections.abc import Coroutine
 from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
+from skipping import START, run_skipping
 
 import batchq
 from batchq import (
@@ -171,41 +170,11 @@ def test_enums_have_the_values_of_the_original() -> None:
 # Retries -----------------------------------------------------------------------------------------------------
 
 
-class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock leaps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__(_SkippingSelector(self))
-        self.now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class _SkippingSelector(selectors.SelectSelector):
-    def __init__(self, loop: SkippingLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> Any:
-        self._loop.now += timeout or 0.0
-        return super().select(0)
-
-
-def run_skipping(main: Coroutine[Any, Any, Any]) -> Any:
-    """What `main` returns, without waiting where it waits."""
-    loop = SkippingLoop()
-    try:
-        return loop.run_until_complete(main)
-    finally:
-        loop.close()
-
-
 def failing(times: int, moments: list[float]) -> Any:
     """A function that fails so many times first, and notes when it was called."""
 
     async def function(*args: Any, **kwargs: Any) -> Any:
-        moments.append(asyncio.get_running_loop().time())
+        moments.append(asyncio.get_running_loop().time() - START)
         if len(moments) <= times:
             raise ConnectionError(f"reset {len(moments)}")
         return args, kwargs

@@ -161,7 +161,7 @@ def test_callback_is_told_of_each_item_as_it_ends(mode: str) -> None:
     ]
     assert [each.result for each in told] == [10, 20, None, 40]
     assert (told[2].error, told[2].error_type, told[2].attempts) == ("no", "ValueError", 1)
-    assert all(0 < each.duration < 5 for each in told)
+    assert all(0 < each.duration < 60 for each in told)
 
 
 @either_mode

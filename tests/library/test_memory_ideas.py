@@ -108,7 +108,8 @@ def test_error_of_the_source_carries_report_and_what_was_in_flight(source: Calla
         async def function(idea: int) -> int:
             if idea == 1:
                 await released.wait()
-                await asyncio.sleep(0.02)
+                while not ended:
+                    await asyncio.sleep(0)
             ended.append(idea)
             return idea * 10
 

@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
-PROMPT_SECONDS = 15.0
-"""Far more than it takes, far less than the minute that the functions sleep."""
+PROMPT_SECONDS = 60.0
+"""Far more than it takes, far less than the hour that the functions sleep."""
 
 PRELUDE = """
 import asyncio, signal, sys, threading, time
@@ -30,14 +29,14 @@ SLEEPS = """
 async def function(idea):
     if idea == 8 + slots:
         say("ready")  # the first nine have their outcomes
-    await asyncio.sleep(60 if idea >= 9 else 0)
+    await asyncio.sleep(3600 if idea >= 9 else 0)
 """
 
 BLOCKS = """
 def function(idea):
     if idea == 8 + slots:
         say("ready")  # the first nine have their outcomes
-    time.sleep(60 if idea >= 9 else 0)
+    time.sleep(3600 if idea >= 9 else 0)
 """
 
 
@@ -55,10 +54,7 @@ def interrupt_when_ready(program: subprocess.Popen[str]) -> tuple[str, str]:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n", program.communicate(timeout=PROMPT_SECONDS)
         program.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        told = program.communicate(timeout=PROMPT_SECONDS)
-        assert time.monotonic() - began < PROMPT_SECONDS
-        return told
+        return program.communicate(timeout=PROMPT_SECONDS)
     finally:
         program.kill()
         program.communicate()
@@ -114,15 +110,13 @@ def test_ctrl_c_lets_a_program_see_what_was_done() -> None:
 def test_thread_that_hangs_after_its_timeout_does_not_delay_the_end_of_the_program() -> None:
     batch = """
         def function(idea):
-            if idea == 1:
-                threading.Event().wait()
-            return idea
+            threading.Event().wait()
 
         config.timeout_per_item = 0.2
-        report = asyncio.run(BatchProcessor(config).process_batch(range(3), function))
-        say(report.success_count, report.failures[0]["error"])
+        report = asyncio.run(BatchProcessor(config).process_batch(range(1), function))
+        say(report.failures[0]["error"])
     """
-    assert output(begin(batch)) == "2 Timeout after 0.2s\n"
+    assert output(begin(batch)) == "Timeout after 0.2s\n"
 
 
 def test_thread_that_hangs_when_the_batch_is_cancelled_does_not_delay_the_end_of_the_program() -> None:

@@ -342,14 +342,18 @@ class TestProcessing:
 
         def toggle(*_: object) -> None:
             (manager.resume if next(signals) % 2 else manager.pause)()
+            if again:  # one after the other: where this takes longer than the pause between two, all else would starve
+                signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
+        again = True
         before = signal.signal(signal.SIGALRM, toggle)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
         try:
             for _ in range(300):
                 manager.add_items(["a", "b"])
                 manager.mark_chunk_processed(manager.get_next_chunk())
         finally:
+            again = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert next(signals) > 0

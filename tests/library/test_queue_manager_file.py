@@ -259,13 +259,16 @@ WORK = """
 import asyncio, os, sys
 from batchq.app.queue_manager import QueueManager
 from batchq.config import QueueConfig
-path, ledger = sys.argv[1:]
+path, ledger, most = sys.argv[1:]
 notes = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 manager = QueueManager(QueueConfig(chunk_size=3, enable_persistence=True, persistence_path=path))
 if not manager.load_state():
     manager.add_items(range(200))
 async def work(chunk, max_concurrent):
     for item in chunk:
+        with open(ledger) as file:
+            if file.read().count("\\n") >= int(most):
+                sys.stdin.read()  # goes no further before it is killed
         os.write(notes, f"{item}\\n".encode())
     return chunk
 asyncio.run(manager.process_queue(work))
@@ -330,7 +333,7 @@ class TestOtherPrograms:
         while True:
             lines = ledger.read_text().count("\n")
             enough = lines + seeded.randrange(1, 60)
-            with start(WORK, path, ledger) as program:
+            with start(WORK, path, ledger, enough + 10) as program:
                 wait_until(lambda: ledger.read_text().count("\n") >= enough or program.poll() is not None)  # noqa: B023
                 program.send_signal(signal.SIGKILL)
             if program.returncode == 0:

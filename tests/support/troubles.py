@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from ledger import held, note
 
 from batchq import Context, Permanent
 
-SLOW_SECONDS = 0.2
 BAD = 3
 """The item that goes wrong where one of many does."""
 
@@ -34,13 +32,6 @@ async def scrambled(item: dict[str, Any]) -> int:
     """Ends in another order than it began."""
     await asyncio.sleep(item["n"] * 7 % 5 / 500)
     return int(item["n"])
-
-
-async def span(item: dict[str, Any]) -> tuple[float, float]:
-    """When it began and ended; every tenth item is slow."""
-    began = time.monotonic()
-    await asyncio.sleep(SLOW_SECONDS if item["n"] % 10 == 0 else SLOW_SECONDS / 20)
-    return began, time.monotonic()
 
 
 def fails(item: dict[str, Any]) -> None:
