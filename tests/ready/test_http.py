@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -82,8 +83,9 @@ def test_every_item_gets_its_answer_and_the_secret_goes_nowhere_else(
     assert SECRET not in str(moved), "another host"
 
     busy = server.calls["/notes/i50"][0].at
-    times = [call.at - busy for calls in server.calls.values() for call in calls]
-    assert not [at for at in times if 0.8 < at < 1.9], "the whole batch holds back, as long as it was asked to"
+    times = sorted(call.at - busy for calls in server.calls.values() for call in calls)
+    pauses = [after - before for before, after in itertools.pairwise(times[:-20]) if 0 <= before < 2]
+    assert max(pauses) > 0.6, "the whole batch holds back, also those that come long after"
 
     config = json.loads(say(capsys, bench.home, "report", "b1", "--json").out)["config"]
     assert config["work"]["headers"][0] == ["Authorization", "Bearer ${KEY}"]

@@ -17,6 +17,7 @@ from chat_server import (
     BUSY,
     HALF,
     OK,
+    SILENCE,
     TROUBLES,
     UNFIT,
     Call,
@@ -33,11 +34,12 @@ from waiting import wait_until
 pytestmark = pytest.mark.slow
 
 ITEMS = 300
-RATE, PERIOD = 300, 2.0
+SLOTS = 30
+RATE, PERIOD = 240, 2.0
 HOLD = 2.0
-SLACK = 1.1
+SLACK = 1.05
 LATE = 0.5
-"""On a machine that is busy with other tests calls pile up: what is promised is 5%, and a tenth of a second."""
+"""A tenth of a second is promised; on a busy machine calls that are on their way when it stands still come later."""
 AT_ONCE = 20
 
 
@@ -95,19 +97,20 @@ def test_every_item_is_right_although_a_fifth_of_the_calls_fails_and_no_limit_is
     listening.reset(script, retry_after=str(HOLD))
     bench.write_input(ITEMS)
     (bench.folder / "schema.json").write_text('{"type": "object", "required": ["title"]}')
-    limits = ["-c", "50", "-w", "2", "--rate", f"{RATE}/{PERIOD:g}s", "--timeout", "1.5", "--retry-delay", "0.2"]
+    limits = ["-c", str(SLOTS), "-w", "2", "--rate", f"{RATE}/{PERIOD:g}s", "--timeout", "1.5", "--retry-delay", "0.2"]
     done = bench.run(*start(bench, listening, *limits, "--schema", "schema.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert titles(bench) == {item_id: {"title": title} for item_id, title in right(bench).items()}
 
     calls = listening.calls
     assert {call.how for call in calls} == {OK, *TROUBLES, UNFIT}
-    assert most_in([call.at for call in calls], PERIOD) <= RATE * SLACK
-    assert [since for since in begun_while_held(calls, HOLD) if since > LATE] == []
+    assert most_in([call.at for call in calls], PERIOD) <= RATE * SLACK + SLOTS
+    assert len([since for since in begun_while_held(calls, HOLD) if since > LATE]) <= SLOTS
 
 
 def test_kill_in_the_middle_repeats_no_more_calls_than_were_in_flight(bench: Bench, listening: ChatServer) -> None:
-    listening.reset(always(), seconds=0.1)
+    # The last ones are not answered before the kill, however late that comes.
+    listening.reset(lambda call: OK if len(listening.calls) < 160 else SILENCE, seconds=0.1)
     bench.write_input(200)
     killed_at = random.Random(7).randrange(50, 150)
     (bench.folder / "prices.json").write_text(json.dumps({"small": {"input": 1, "output": 10}}))
@@ -119,6 +122,7 @@ def test_kill_in_the_middle_repeats_no_more_calls_than_were_in_flight(bench: Ben
     ended(process)
     assert len(listening.calls) < 200
 
+    listening.script = always()
     done = bench.run("resume", "b1")
     assert done.returncode == 0, done.stderr
     assert titles(bench) == right(bench)

@@ -99,7 +99,7 @@ def test_missing_field_of_an_item_with_very_many_is_told_at_once() -> None:
     item = {"a" * 200_000: 0, **dict.fromkeys((f"{n:05} field" * 5 for n in range(20_000)), 0)}
     began = time.process_time()
     told = str(missing(item, "00007 field" * 5 + "x", "--body"))
-    assert time.process_time() - began < 0.2
+    assert time.process_time() - began < 1, "to compare all of them takes three seconds"
     assert len(told) < 3000 and told.endswith(f"Did you mean {'00007 field' * 5}?")
 
 

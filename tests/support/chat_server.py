@@ -43,7 +43,7 @@ class Call:
         raw: the same as it came.
         number: of the calls with this prompt, from 1.
         how: it was answered.
-        told_at: when the answer was sent; 0 before.
+        told_at: just before the answer was sent; 0 until then.
     """
 
     at: float
@@ -183,6 +183,7 @@ class ChatServer:
         if how in (BUSY, BROKEN):
             more = {"Retry-After": self.retry_after} if how == BUSY and self.retry_after else {}
             data = json.dumps({"error": {"message": f"the test server says {how}", "type": "test"}}).encode()
+            call.told_at = time.monotonic()
             writer.write(_head(int(how), len(data), {**self.headers, **more}) + data)
         else:
             data = b"{oops" if how == GARBAGE else json.dumps(self._completion(call)).encode()
@@ -197,8 +198,8 @@ class ChatServer:
                     await writer.drain()
                     await asyncio.sleep(DRIP_SECONDS)
                 return True
+            call.told_at = time.monotonic()  # before whoever is told can do anything about it
             writer.write(data)
-        call.told_at = time.monotonic()
         await writer.drain()
         return True
 
