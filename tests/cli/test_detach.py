@@ -30,7 +30,7 @@ def starts(bench: Bench) -> int:
 
 def test_detached_batch_survives_the_session_that_started_it(bench: Bench) -> None:
     starting = bench.begin("start", "input.jsonl", "--func", WAITS, "--id", "b1", "-d", "--json")
-    told, _ = starting.communicate(timeout=60)
+    told, _ = starting.communicate(timeout=120)
     batch = json.loads(told)
     assert (starting.returncode, batch["batch_id"]) == (0, "b1")
     assert os.getsid(batch["pid"]) == batch["pid"] != starting.pid, "it leads a session of its own"
@@ -63,7 +63,7 @@ def test_standard_input_is_read_by_the_detached_process(bench: Bench) -> None:
     (bench.folder / "gate").touch()
     arguments = ("start", "-", "--input-format", "jsonl", "--func", WAITS, "--id", "b1", "-d")
     process = bench.begin(*arguments, piped=True)
-    process.communicate((bench.folder / "input.jsonl").read_text(), timeout=60)
+    process.communicate((bench.folder / "input.jsonl").read_text(), timeout=120)
     assert process.returncode == 0
     assert bench.run("wait", "b1", "-q").returncode == 0
     assert len(bench.outcomes()) == 20

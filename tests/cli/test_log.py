@@ -49,7 +49,7 @@ def test_follow_shows_what_comes_and_ends_with_the_batch(bench: Bench) -> None:
     assert "supervising batch b1" in first
     (bench.folder / "gate").touch()
     assert ended(process) == 0
-    rest, said = following.communicate(timeout=60)
+    rest, said = following.communicate(timeout=120)
     assert (following.returncode, said) == (0, "")
     assert first + rest == log_of(bench).read_text()
     assert "said 1" in rest and "said 2" in rest
@@ -66,7 +66,7 @@ def test_follow_with_lines_as_json_begins_near_the_end(bench: Bench) -> None:
         wait_until(lambda: bench_wrote(log, following), seconds=60)
     (bench.folder / "gate").touch()
     ended(process)
-    lines = [json.loads(line) for line in following.communicate(timeout=60)[0].splitlines()]
+    lines = [json.loads(line) for line in following.communicate(timeout=120)[0].splitlines()]
     assert lines and all((line["schema"], line["batch_id"]) == (1, "b1") for line in lines)
     assert not [line for line in lines if "supervising batch b1" in line["line"]]
     assert any("said 1" in line["line"] for line in lines)
@@ -88,7 +88,7 @@ def test_ctrl_c_ends_following_quietly(bench: Bench) -> None:
     assert following.stdout is not None
     following.stdout.readline()
     os.kill(following.pid, signal.SIGINT)
-    assert following.communicate(timeout=60)[1].strip() == ""
+    assert following.communicate(timeout=120)[1].strip() == ""
     assert following.returncode == -signal.SIGINT
     (bench.folder / "gate").touch()
     assert ended(process) == 0

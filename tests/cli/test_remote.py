@@ -287,7 +287,7 @@ def test_standard_input_goes_there_and_interrupting_leaves_the_batch_running(the
     assert following.stderr is not None
     assert "i1: reading" in following.stderr.readline()
     following.send_signal(signal.SIGINT)
-    _, said = following.communicate(timeout=60)
+    _, said = following.communicate(timeout=120)
     assert following.returncode == -signal.SIGINT
     assert "i1 runs on" in said and "batchq wait i1" in said
     assert there.server.batch("i1")["holder"] is not None

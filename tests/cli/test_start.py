@@ -254,7 +254,7 @@ def test_signal_lets_items_in_flight_finish_and_tells_how_to_go_on(bench: Bench,
     process.send_signal(number)
     bench.wait_until_told()
     (bench.folder / "gate").touch()
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == -number
     assert "batchq resume b1" in stderr and "Traceback" not in stderr
     wait_until_gone(process.pid)

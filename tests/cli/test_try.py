@@ -205,6 +205,6 @@ def test_ctrl_c_ends_it_at_once(trial: Trial) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=trial.folder)
     wait_until((trial.folder / "began").exists, seconds=60)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=120)[1]
     assert "interrupted; nothing is stored" in said and "Traceback" not in said
     assert process.returncode == -signal.SIGINT

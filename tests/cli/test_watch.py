@@ -89,10 +89,10 @@ def test_elsewhere_a_plain_line_each_interval_and_the_end_is_not_waited_for(benc
     first = patient.stdout.readline()
     open_gate(bench)
     assert ended(process) == 0
-    rest, said = patient.communicate(timeout=60)
+    rest, said = patient.communicate(timeout=120)
     assert (patient.returncode, said) == (0, "")
     assert [first, *rest.splitlines()] == ["b1: running, 0 of 40 done (0%)\n", "b1: completed, 40 of 40 done (100%)"]
-    lines, said = brief.communicate(timeout=60)
+    lines, said = brief.communicate(timeout=120)
     assert (brief.returncode, said) == (0, "")
     assert "\033" not in lines and lines.endswith("b1: completed, 40 of 40 done (100%)\n")
 
@@ -106,7 +106,7 @@ def test_json_is_an_object_a_line(bench: Bench) -> None:
     assert first["running"] == ["i1", "i2", "i3", "i4"]
     open_gate(bench)
     ended(process)
-    last: dict[str, Any] = json.loads(watch.communicate(timeout=60)[0])
+    last: dict[str, Any] = json.loads(watch.communicate(timeout=120)[0])
     assert (last["state"], last["processed_items"], last["in_flight"]) == ("completed", 40, 0)
 
 
@@ -152,7 +152,7 @@ def test_watch_of_a_paused_batch_ends_at_once_with_what_to_do(bench: Bench) -> N
     bench.wait_until_told()
     open_gate(bench)
     assert ended(process) == 3
-    assert watch.communicate(timeout=60)[0] == "b1: paused, 4 of 40 done (10%)\n"
+    assert watch.communicate(timeout=120)[0] == "b1: paused, 4 of 40 done (10%)\n"
     terminal = watch_on_terminal(bench, "b1")
     assert terminal.ended() == 0
     assert b"batchq resume b1" in terminal.shown

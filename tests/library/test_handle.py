@@ -174,7 +174,7 @@ def test_interrupted_batch_goes_on_in_another_program_by_its_handle(library: Lib
     run(interrupted())
     assert library.handle().status().state == "interrupted"
     program = library.begin_program('import batchq\nprint(batchq.open("b1").resume().success_count)')
-    assert program.communicate(timeout=60) == (f"{ITEMS}\n", "")
+    assert program.communicate(timeout=120) == (f"{ITEMS}\n", "")
     wait_until_gone(program.pid)
     assert library.starts() == dict.fromkeys(range(1, ITEMS + 1), 1)
 

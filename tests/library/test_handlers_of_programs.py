@@ -52,7 +52,7 @@ def check_program(library: Library, text: str, *how: str, counting: bool = True)
     """It prints the squares and nothing else, runs once, and leaves nothing behind."""
     (library.folder / "helper.py").write_text("def two():\n    return 2\n")
     program = library.begin_program(COUNTING + text if counting else text, *how)
-    stdout, stderr = program.communicate(timeout=60)
+    stdout, stderr = program.communicate(timeout=120)
     assert (program.returncode, stdout, stderr) == (0, f"{SQUARES}\n", "")
     wait_until_gone(program.pid)
     assert (library.folder / "runs").read_text() == "x", "the script ran more than once"

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from skipping import process_skipping
 
 import batchq
 from batchq import BatchConfig, BatchHalted, BatchProcessor, Context
@@ -37,11 +38,22 @@ def test_what_is_spent_is_limited_and_told(mode: str) -> None:
         return idea
 
     began = time.monotonic()
-    report = run(function, 15, rate=["tokens=100/s"], mode=mode, max_concurrent=15, timeout_per_item=0.5)
-    assert report.success_count == 15, "the wait for its turn is no time of an item's"
+    report = run(function, 15, rate=["tokens=100/s"], mode=mode, max_concurrent=15)
+    assert report.success_count == 15
     assert time.monotonic() - began >= 1
     assert report.spent == {"tokens": 150, "usd": 7.5}
     assert report.to_dict()["spent"] == {"tokens": 150, "usd": 7.5}
+
+
+@pytest.mark.parametrize("mode", ["parallel", "sequential"])
+def test_the_wait_for_its_turn_is_no_time_of_an_items(mode: str) -> None:
+    async def function(idea: int, ctx: Context) -> None:
+        (await ctx.spend(tokens=20)).settle(tokens=10)
+
+    settings = {"rate": ["tokens=100/s"], "mode": mode, "max_concurrent": 15, "timeout_per_item": 0.05}
+    report = process_skipping(range(15), function, retry_attempts=1, **settings)
+    assert (report.success_count, report.spent) == (15, {"tokens": 150})
+    assert report.total_duration >= 1
 
 
 def test_what_only_waited_for_its_turn_is_not_spent() -> None:

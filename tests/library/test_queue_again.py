@@ -202,7 +202,7 @@ def test_program_that_is_run_again_while_its_orphans_still_work_waits_for_them(l
     second = library.begin_program(PROGRAM)
     wait_until(lambda: library.handle().status().holder is not None)
     library.admit(ITEMS)
-    assert second.communicate(timeout=60)[0] == f"completed {ITEMS} {ITEMS}\n"
+    assert second.communicate(timeout=120)[0] == f"completed {ITEMS} {ITEMS}\n"
     ended(first)
     assert library.starts() == dict.fromkeys(range(1, ITEMS + 1), 1)
     assert all(count == 1 for count, _ in library.outcomes().values())
@@ -284,7 +284,7 @@ def test_second_program_on_one_id_is_refused_at_once_and_told_who_runs_it(librar
         library.handle().resume()
     assert first.poll() is None
     library.admit(ITEMS)
-    assert first.communicate(timeout=60)[0] == f"completed {ITEMS} {ITEMS}\n"
+    assert first.communicate(timeout=120)[0] == f"completed {ITEMS} {ITEMS}\n"
     assert library.starts() == dict.fromkeys(range(1, ITEMS + 1), 1)
 
 
@@ -292,7 +292,7 @@ def test_two_programs_that_begin_at_once_on_a_new_id_run_each_item_once(library:
     both = [library.begin_program(PROGRAM, STOPS_AT="1") for _ in range(2)]
     library.admit(ITEMS)
     (library.folder / "more").touch()
-    said = [process.communicate(timeout=60) for process in both]
+    said = [process.communicate(timeout=120) for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes[0] == 0, said
     if codes[1] != 0:

@@ -221,7 +221,7 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_ends_the_program_as_it_should(
     if program.poll() is None:
         library.wait_until_told()
     library.admit(ITEMS)
-    stderr = program.communicate(timeout=60)[1]
+    stderr = program.communicate(timeout=120)[1]
     assert program.returncode == -signal.SIGINT, stderr
     assert "KeyboardInterrupt" in stderr and "never retrieved" not in stderr and "Warning" not in stderr
     wait_until_gone(program.pid)

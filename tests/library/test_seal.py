@@ -285,7 +285,7 @@ def test_processes_that_make_the_key_at_once_agree_on_it(config: Path, library: 
         for _ in range(6)
     ]
     gate.touch()
-    keys = {maker.communicate(timeout=60)[0] for maker in makers}
+    keys = {maker.communicate(timeout=120)[0] for maker in makers}
     assert keys == {(config / "seal.key").read_bytes().hex()}
     assert os.listdir(config) == ["seal.key"]
 

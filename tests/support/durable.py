@@ -23,7 +23,7 @@ import batchq
 from batchq import BatchConfig, BatchHandle, BatchProcessor, BatchReport
 
 Idea = dict[str, Any]
-SECONDS = 60.0
+SECONDS = 180.0
 """A batch of these tests takes one or two; more is a hang."""
 
 T = TypeVar("T")

@@ -43,6 +43,7 @@ def run_skipping(main: Coroutine[Any, Any, T]) -> T:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "monotonic", loop.time)
+            patch.setattr(time, "monotonic_ns", lambda: int(loop.time() * 1e9))
             return loop.run_until_complete(main)
     finally:
         loop.close()
