@@ -249,7 +249,7 @@ def test_first_item_starts_while_the_input_is_still_open(bench: Bench) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_lets_items_in_flight_finish_and_tells_how_to_go_on(bench: Bench, number: signal.Signals) -> None:
     bench.write_input(2000)
-    process = bench.start("held", "-c", "4")
+    process = bench.start("held", "-c", "4", "--grace", "60")
     wait_until(lambda: len(ledger.read(bench.ledger)) == 4)
     process.send_signal(number)
     bench.wait_until_told()

@@ -16,7 +16,7 @@ import ledger
 import pytest
 import troubles
 from command import wait_until_gone
-from durable import Elsewhere, Library, ideas, run
+from durable import SECONDS, Elsewhere, Library, ideas, run
 from waiting import wait_until
 
 import batchq
@@ -162,7 +162,7 @@ def test_verbs_on_a_completed_batch_change_nothing(library: Library) -> None:
 
 def test_interrupted_batch_goes_on_in_another_program_by_its_handle(library: Library) -> None:
     async def interrupted() -> None:
-        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.held, max_concurrent=SLOTS))
+        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.held, max_concurrent=SLOTS, grace=SECONDS))
         while len(library.starts()) < SLOTS or not library.handle().status().input_done:
             await asyncio.sleep(0.01)
         task.cancel()

@@ -68,7 +68,8 @@ def check_goes_on(library: Library) -> None:
 
 def test_items_in_flight_finish_when_the_task_is_cancelled_and_the_next_call_goes_on(library: Library) -> None:
     async def main() -> Any:
-        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.held, max_concurrent=SLOTS, workers=2))
+        settings = {"max_concurrent": SLOTS, "workers": 2, "grace": SECONDS}
+        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.held, **settings))
         await cancelled_after(library, SLOTS, task)
         Path(library.environment()["GATE"]).touch()
         return await end_of(task)
@@ -81,7 +82,9 @@ def test_items_that_take_longer_than_the_grace_time_are_abandoned_and_run_again(
     async def main() -> Any:
         settings = {"max_concurrent": SLOTS, "workers": 2, "grace": 0.2}
         task = asyncio.create_task(library.batch(ideas(6), ledger.held, **settings))
-        await cancelled_after(library, SLOTS, task)
+        while len(library.starts()) < SLOTS:
+            await asyncio.sleep(0.01)
+        task.cancel()
         began = time.monotonic()
         carried = await end_of(task)
         assert time.monotonic() - began < SECONDS / 2
@@ -113,7 +116,7 @@ def test_endless_iterable_is_drawn_no_further_when_the_task_is_cancelled(library
 
     async def main() -> Any:
         library.admit(20)
-        task = asyncio.create_task(library.batch(endless(), ledger.admitted))
+        task = asyncio.create_task(library.batch(endless(), ledger.admitted, grace=SECONDS))
         while len(library.outcomes()) < 20 or library.stored() < 50:
             await asyncio.sleep(0.01)
         await cancelled_after(library, 20, task)
@@ -170,7 +173,8 @@ def test_callback_that_raises_ends_the_batch_and_the_next_call_goes_on(
     library.admit(100)
     mended = Elsewhere(lambda: (library.wait_until_told(), library.admit(ITEMS)))
     with pytest.raises(error) as caught:
-        library.process(ideas(ITEMS), ledger.admitted, "b1", on_result, max_concurrent=SLOTS, workers=2)
+        settings = {"max_concurrent": SLOTS, "workers": 2, "grace": SECONDS}
+        library.process(ideas(ITEMS), ledger.admitted, "b1", on_result, **settings)
     mended.result()
     check_interrupted(library, carrier(caught.value))
     assert len(told) == 10
@@ -185,7 +189,7 @@ import batchq, ledger, troubles
 from batchq import BatchConfig, BatchProcessor
 
 ideas = [{{"id": f"i{{n}}", "n": n}} for n in range(1, {ITEMS} + 1)]
-settings = dict(max_concurrent={SLOTS}, workers=2)
+settings = dict(max_concurrent={SLOTS}, workers=2, grace=600.0)
 
 def slowly(ideas):
     for idea in ideas:
@@ -237,7 +241,8 @@ def paused_before_its_items_ran(library: Library) -> None:
     """All but one."""
 
     async def main() -> None:
-        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.admitted, max_concurrent=1, workers=1))
+        settings = {"max_concurrent": 1, "workers": 1, "grace": SECONDS}
+        task = asyncio.create_task(library.batch(ideas(ITEMS), ledger.admitted, **settings))
         while not library.starts():
             await asyncio.sleep(0.01)
         library.handle().pause()
@@ -251,7 +256,7 @@ def paused_before_its_items_ran(library: Library) -> None:
 
 @pytest.mark.slow
 def test_second_ctrl_c_ends_a_program_whose_items_hang(library: Library) -> None:
-    hangs = HEAD + 'batchq.run(ideas, ledger.held, batch_id="b1", grace=600.0, **settings)'
+    hangs = HEAD + 'batchq.run(ideas, ledger.held, batch_id="b1", **settings)'
     program = library.begin_program(hangs)
     wait_until(lambda: len(library.starts()) == SLOTS)
 

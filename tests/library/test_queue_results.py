@@ -10,7 +10,7 @@ from typing import Any
 import ledger
 import pytest
 import troubles
-from durable import Library, ideas, run
+from durable import SECONDS, Library, ideas, run
 
 from batchq import BatchProcessor, BatchResult
 from batchq.errors import BatchHalted, InputChanged
@@ -66,7 +66,7 @@ MANY = 1000
 def test_callback_is_told_of_an_earlier_run_too_and_of_everything_once(library: Library) -> None:
     async def interrupted() -> None:
         library.admit(100)
-        task = asyncio.create_task(library.batch(ideas(MANY), ledger.admitted, max_concurrent=3))
+        task = asyncio.create_task(library.batch(ideas(MANY), ledger.admitted, max_concurrent=3, grace=SECONDS))
         while len(library.outcomes()) < 10:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -137,7 +137,7 @@ def test_consumer_who_is_slow_misses_nothing_and_does_not_hold_up_a_durable_batc
 def test_leaving_a_stream_early_interrupts_the_batch_and_the_next_one_has_everything(library: Library) -> None:
     async def leave() -> None:
         library.admit(100)
-        results = stream(library, ideas(400), ledger.admitted, max_concurrent=4)
+        results = stream(library, ideas(400), ledger.admitted, max_concurrent=4, grace=SECONDS)
         async for _ in results:
             break
         told = asyncio.create_task(asyncio.to_thread(library.wait_until_told))

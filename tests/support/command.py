@@ -120,7 +120,10 @@ class Bench:
         """Return when the workers have heard it too, or are gone: none begins another item from now on."""
         wait_until(lambda: self.is_stopping(batch_id))
         folder = BatchFolder(self.home / batch_id)
-        board = Board(folder.board)
+        try:
+            board = Board(folder.board)
+        except FileNotFoundError:
+            return
         beats = [place.beat for place in board]
 
         def have_looked() -> bool:
