@@ -167,19 +167,22 @@ def open(batch_id: str, home: str | os.PathLike[str] | None = None) -> BatchHand
 def _run(supervisor: Supervisor) -> None:
     """Run it in a thread, and wait: Ctrl-C then stops it gently, and once more at once."""
     raised: list[BaseException] = []
+    has_ended = threading.Event()
 
     def work() -> None:
         try:
             supervisor.run()
         except BaseException as error:  # carried to the caller
             raised.append(error)
+        finally:
+            has_ended.set()
 
-    thread = threading.Thread(target=work, name="batchq-supervisor")
-    thread.start()
+    threading.Thread(target=work, name="batchq-supervisor").start()
     interrupted: BaseException | None = None
-    while thread.is_alive():
+    # Not `Thread.join`: up to Python 3.12 a thread counts as ended once Ctrl-C has hit who waits so for it.
+    while not has_ended.is_set():
         try:
-            thread.join()
+            has_ended.wait()
         except KeyboardInterrupt as error:
             interrupted = error
             supervisor.stop()

@@ -237,6 +237,20 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_ends_the_program_as_it_should(
     check_goes_on(library)
 
 
+@pytest.mark.parametrize("call", ["process_batch", "resume"])
+def test_program_stays_for_what_is_in_flight_after_ctrl_c(call: str, library: Library) -> None:
+    if call == "resume":
+        paused_before_its_items_ran(library)
+    program = library.begin_program(f"{HEAD}try:\n    {CALLS[call]}\nfinally:\n    open('left', 'w')")
+    wait_until(lambda: len(library.starts()) == (SLOTS if call == "process_batch" else 2))
+    program.send_signal(signal.SIGINT)
+    library.wait_until_told()
+    assert not (library.folder / "left").exists()
+    library.admit(ITEMS)
+    assert ended(program) == -signal.SIGINT
+    assert len(library.starts()) == len(library.outcomes()) < ITEMS
+
+
 def paused_before_its_items_ran(library: Library) -> None:
     """All but one."""
 
