@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def paused(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def spoil(bench: Bench, statement: str) -> None:
-    with sqlite3.connect(bench.database) as connection:
+    with closing(sqlite3.connect(bench.database)) as connection, connection:
         connection.execute(statement)
 
 
