@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import math
 import time
@@ -91,6 +92,7 @@ class Spending:
             self._charged = till.charge(
                 Booking("charge", (first, reserves, may_wait)) if counts else Booking("again", (first,))
             )
+        self._is_heard = self._is_due
         self._pace = 0
         self._missed = False
 
@@ -135,11 +137,11 @@ class Spending:
             return self
         self._till.begin_wait()
         try:
-            start = 0 if self._is_due else self._begun(await asyncio.wrap_future(self._charged))
+            start = 0 if self._is_due else self._begun(await _answer(self._charged))
             while (pause := self._pause(self._till, start)) is not None:
                 await asyncio.sleep(self._until_begin(self._till, pause))
                 if (again := self._charged_anew(self._till)) is not None:
-                    start = (await asyncio.wrap_future(again)).start_ns
+                    start = (await _answer(again)).start_ns
             self._has_turn(self._till)
         except BaseException:  # the batch is stopped: what was charged is not used
             self._take_back(self._till)
@@ -149,7 +151,7 @@ class Spending:
         return self
 
     def _begun(self, charge: Charge) -> int:
-        self._waits = charge.waits
+        self._waits, self._is_heard = charge.waits, True
         return charge.start_ns
 
     def _until_begin(self, till: Till, pause: float) -> float:
@@ -167,11 +169,17 @@ class Spending:
             self._waits = False
 
     def _take_back(self, till: Till) -> None:
-        amounts = self._amounts
-        if self._waits:
-            till.charge(Booking("give_up", (amounts,)))
+        def hear(charged: concurrent.futures.Future[Charge]) -> None:
+            if not charged.cancelled() and charged.exception() is None:
+                self._begun(charged.result())
+                self._take_back(till)
+
+        if not self._is_heard and self._charged is not None:
+            self._charged.add_done_callback(hear)  # until then nobody knows whether it is spent or waits
+        elif self._waits:
+            till.charge(Booking("give_up", (self._amounts,)))
         elif self._counts:
-            self.settle(**dict.fromkeys(amounts, 0.0))
+            self.settle(**dict.fromkeys(self._amounts, 0.0))
 
     def _pause(self, till: Till, start_ns: int) -> float | None:
         """Seconds until the next look; None where it is time. What may be used from `start_ns` on is charged."""
@@ -286,6 +294,20 @@ class Context:
         seconds = _checked({"seconds": seconds})["seconds"]
         if self.till is not None and seconds:
             self.till.hold(seconds)
+
+
+async def _answer(charged: concurrent.futures.Future[Charge]) -> Charge:
+    """What came of it. Whoever is cancelled meanwhile leaves it be: `asyncio.wrap_future` would cancel it as well."""
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+
+    def tell(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(came.set)
+
+    charged.add_done_callback(tell)
+    await came.wait()
+    return charged.result()
 
 
 def _waited(spending: Spending) -> Spending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from skipping import process_skipping
@@ -61,6 +62,21 @@ def test_what_only_waited_for_its_turn_is_not_spent() -> None:
         await ctx.spend(tokens=100)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(ctx.spend(tokens=100, calls=1), 0.01)
+
+    assert run(function, 1, rate=["tokens=100/m"]).spent == {"tokens": 100}
+
+
+def test_who_is_cancelled_before_it_hears_whether_it_must_wait_has_spent_nothing() -> None:
+    async def waits(spending: Any) -> None:
+        await spending
+
+    async def function(idea: int, ctx: Context) -> None:
+        await ctx.spend(tokens=100)
+        for _ in range(3):
+            waiting = asyncio.ensure_future(waits(ctx.spend(tokens=100, calls=1)))
+            await asyncio.sleep(0)  # it has begun
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
     assert run(function, 1, rate=["tokens=100/m"]).spent == {"tokens": 100}
 
