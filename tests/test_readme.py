@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,8 @@ from batchq.cli.run import cli
 README: Final = Path(__file__).parent.parent / "README.md"
 BATCHQ: Final = Path(sys.executable).with_name("batchq")
 BLOCK_SECONDS: Final = 300
+PORT: Final = 8321
+"""Of the server that a block begins; where it is taken, the test uses another."""
 SLOW_MACHINE: Final = r"""
 kill() { builtin kill "$@" || true; }
 sleep() {
@@ -73,12 +77,20 @@ def environment(folder: Path) -> dict[str, str]:
     return clean | {"PATH": path, "BATCHQ_HOME": str(folder / "home"), "NO_COLOR": "1"}
 
 
+def free_port() -> int:
+    for port in range(PORT, PORT + 100):  # not one that the system chooses: as such it may be gone again soon
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
 def test_each_shell_block_does_what_the_readme_says(tmp_path: Path) -> None:
     assert blocks("sh")
+    port = free_port()
     for line, block in blocks("sh"):
         exits = re.search(r"^# exits with (\d+)$", block.rstrip().rpartition("\n")[2])
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", SLOW_MACHINE + block],
+            ["bash", "-euo", "pipefail", "-c", (SLOW_MACHINE + block).replace(str(PORT), str(port))],
             cwd=tmp_path,
             env=environment(tmp_path),
             stdin=subprocess.DEVNULL,
