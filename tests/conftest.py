@@ -28,7 +28,3 @@ FOLDER = tempfile.mkdtemp(prefix="batchq-tests-")
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 os.environ["XDG_CONFIG_HOME"] = os.path.join(FOLDER, "config")
 os.environ["BATCHQ_HOME"] = os.path.join(FOLDER, "home")
-
-# How long an example takes says something about the machine, and nothing about what is tested.
-settings.register_profile("batchq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("batchq")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import textwrap
-from pathlib import Path
 
 import pytest
 from command import ended, kill, members, wait_until_gone
@@ -177,11 +176,6 @@ async def handler(item):
 MANY = RUN.replace(str(COUNT), "200")
 
 
-def admit(library: Library, upto: int) -> None:
-    """Let the items up to this one end."""
-    Path(library.environment()["GATE"]).write_text(str(upto))
-
-
 @pytest.mark.parametrize(
     ("origin", "within"),
     [(BY_VALUE, ""), (FROM_NEIGHBOUR, "tools"), (WITH_NEIGHBOUR, "tools")],
@@ -193,16 +187,16 @@ def test_command_line_goes_on_when_the_program_was_killed_and_all_items_are_stor
     folder = library.folder / within
     folder.mkdir(exist_ok=True)
     (folder / "neighbour.py").write_text(BY_VALUE)
-    admit(library, 20)
+    library.admit(20)
     program = library.begin_program(origin + "\n" + MANY, within=folder)
     wait_until(lambda: len(library.outcomes()) == 20 and library.handle().status().input_done)
     kill(members(program.pid)[:1])
-    admit(library, 150)  # the worker that lives on finishes what is in flight
+    library.admit(150)  # the worker that lives on finishes what is in flight
     assert ended(program) == -signal.SIGKILL
     wait_until_gone(program.pid)
     (folder / "program.py").unlink()
     assert len(library.outcomes()) <= 150
-    admit(library, 200)
+    library.admit(200)
     resumed = library.run("resume", "b1", "-q")
     assert (resumed.returncode, resumed.stderr) == (0, "")
     assert library.outcomes() == {n: (1, n * n) for n in range(1, 201)}

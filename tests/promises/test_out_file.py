@@ -68,14 +68,14 @@ def test_file_has_each_outcome_once_whatever_is_killed_when(tmp_path: Path) -> N
     seen = [0]
     for number in range(KILLS):
         at = seen[-1] + rng.randint(1, ITEMS // (KILLS + 2))
-        (tmp_path / "gate").write_text(str(at + SPARE))
+        bench.admit(at + SPARE)
         process = bench.begin("resume", "b1", "-q") if number else bench.begin(*start)
         wait_until(lambda at=at: position(bench)[0] >= at)  # type: ignore[misc]
         kill(members(process.pid))
         ended(process)
         wait_until_gone(process.pid)
         seen.append(check_noted(bench, out))
-    (tmp_path / "gate").write_text(str(ITEMS))
+    bench.admit(ITEMS)
     done = bench.run("resume", "b1", "-q")
     assert done.returncode == 0 and "anew" not in done.stderr, done.stderr
     assert seen == sorted(seen) and seen[-1] < ITEMS, f"nothing was left to kill: {seen}"
@@ -105,10 +105,10 @@ def test_full_disk_of_the_file_stops_the_batch_in_words_and_loses_nothing(tmp_pa
         out = disk.home / "out.jsonl"
         (disk.home / "whole.csv").write_text("old\n")
         disk.use_up(leave=20_000)
-        (tmp_path / "gate").write_text("1000")  # more than there is room for
+        bench.admit(1000)  # more than there is room for
         process = bench.start("admitted", "--out", str(out), "-q", "-c", "8", "-w", "2")
         bench.stops(process)
-        (tmp_path / "gate").write_text(str(bench.items))
+        bench.admit(bench.items)
         stderr = process.communicate(timeout=120)[1]
         assert process.returncode == 74 and "Traceback" not in stderr, stderr
         assert f"cannot write {out}: No space left" in stderr and "batchq resume b1" in stderr

@@ -79,12 +79,11 @@ def test_batch_that_fills_the_disk_stops_and_goes_on_when_there_is_room(disk: Sm
 
 def test_batch_survives_that_somebody_else_fills_the_disk(disk: SmallDisk) -> None:
     disk.write_input(1000)
-    gate = disk.folder / "gate"
-    gate.write_text("200")
+    disk.admit(200)
     process = disk.start("admitted", "-q")
     wait_until(lambda: len(starts(disk)) > 100)
     disk.use_up()
-    gate.write_text(str(disk.items))
+    disk.admit(disk.items)
     check_halted(disk, process)
     disk.ballast.unlink()
     check_done(disk)

@@ -109,7 +109,7 @@ class Bench:
     def is_stopping(self, batch_id: str = "b1") -> bool:
         """Whether the supervisor has heard that it is to leave, and has told its workers."""
         with suppress(OSError, ValueError):  # there is none, or it is just being made
-            return Board(self.home / batch_id / "board").place(0).stop
+            return Board(BatchFolder(self.home / batch_id).board).place(0).stop
         return False
 
     def stops(self, process: subprocess.Popen[str]) -> None:
